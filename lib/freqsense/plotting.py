@@ -1,0 +1,366 @@
+"""One theme and a few plots: each function takes the axes to draw on first and returns them."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.ticker import LogLocator, NullFormatter
+from torch import Tensor
+
+from freqsense._checks import as_grid
+from freqsense.fourier import RadialProfile, frequencies
+
+# The five colours of Okabe and Ito (2008) that stand out from white by at least 3:1: blue, green,
+# black, vermilion, purple. In this order neighbours differ in luminance too, for grey prints.
+OKABE_ITO = ("#0072B2", "#009E73", "#000000", "#D55E00", "#CC79A7")
+
+RADIAL_LABEL = "radial frequency (cycles/image)"
+
+_Z95 = 1.96  # half width of a 95 % interval, in standard errors
+# A power this far below the largest is the rounding error of a float32 transform, not a signal.
+_ROUNDING = 1e-12
+
+
+def use_theme() -> None:
+    """Set the look of every figure drawn from here on: call it once, at the top of a notebook.
+
+    Opaque white figures (readable on a light page and on a dark one), the colour-blind-safe cycle
+    ``OKABE_ITO``, text of 10 points or more at a width of 6.4 inches, 100 pixels to the inch so
+    that a page stays small, and axes laid out without overlap.
+
+    Source: M. Okabe and K. Ito, Color universal design (2008), https://jfly.uni-koeln.de/color/;
+    B. Wong, Points of view: color blindness, doi:10.1038/nmeth.1618.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> from freqsense import plotting
+    >>> plotting.use_theme()
+    >>> matplotlib.rcParams["figure.facecolor"]
+    'white'
+    """
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (6.4, 4.2),
+            "figure.dpi": 100,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "savefig.dpi": 110,
+            "savefig.facecolor": "white",
+            "savefig.transparent": False,
+            "font.size": 11,
+            "axes.titlesize": 12,
+            "axes.labelsize": 11,
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
+            "legend.fontsize": 10,
+            "legend.frameon": False,
+            "axes.facecolor": "white",
+            "axes.prop_cycle": cycler(color=OKABE_ITO),
+            "axes.linewidth": 0.8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "0.9",
+            "grid.linewidth": 0.6,
+            "lines.linewidth": 1.8,
+            "lines.markersize": 4,
+            "image.cmap": "cividis",
+        }
+    )
+
+
+def plot_image(ax: Axes, image: Tensor, title: str | None = None) -> Axes:
+    """Show one image without ticks, grey (one channel) or in colour (three).
+
+    Values in [0, 1] are shown as they are: 0 black, 1 white. An image that leaves this range (a
+    filtered one, a Gaussian field) is stretched from its own smallest value to its largest, one
+    stretch for all channels, so that its colours are relative.
+
+    Parameters
+    ----------
+    ax : axes to draw on.
+    image : tensor (H, W) or (C, H, W) with C = 1 or 3.
+
+    Returns
+    -------
+    The same axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``image`` has another shape, is complex, or holds NaN or infinities.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from matplotlib.figure import Figure
+    >>> from freqsense import plotting
+    >>> ax = plotting.plot_image(Figure().subplots(), torch.rand(3, 8, 12), "noise")
+    >>> ax.get_images()[0].get_array().shape
+    (8, 12, 3)
+    """
+    pixels = _as_finite(image, "image").to(torch.float64)
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and len(pixels) not in (1, 3)):
+        shape = tuple(pixels.shape)
+        raise ValueError(f"image must have shape (H, W), (1, H, W) or (3, H, W), got {shape}")
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < 0 or high > 1:
+        pixels = (pixels - low) / (high - low) if high > low else torch.full_like(pixels, 0.5)
+    if pixels.ndim == 3 and len(pixels) == 3:
+        ax.imshow(pixels.permute(1, 2, 0).numpy())  # (H, W, 3)
+    else:
+        ax.imshow(pixels.reshape(pixels.shape[-2:]).numpy(), cmap="gray", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    if title is not None:
+        ax.set_title(title)
+    return ax
+
+
+def plot_images(
+    axes: Sequence[Axes], images: Sequence[Tensor], titles: Sequence[str] | None = None
+) -> Sequence[Axes]:
+    """Show one image on each of the axes, as :func:`plot_image` does.
+
+    Parameters
+    ----------
+    axes : as many axes as images, an array of any shape or a sequence.
+    images : tensor (N, C, H, W), or a sequence of images (C, H, W) or (H, W).
+    titles : a title for each, or None.
+
+    Returns
+    -------
+    The same axes.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many axes and titles as images.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from matplotlib.figure import Figure
+    >>> from freqsense import plotting
+    >>> axes = plotting.plot_images(Figure().subplots(1, 2), torch.rand(2, 1, 8, 8), ["a", "b"])
+    >>> axes[1].get_title()
+    'b'
+    """
+    places = np.ravel(axes)
+    titles = [None] * len(images) if titles is None else titles
+    if not len(places) == len(images) == len(titles):
+        counts = f"{len(places)} axes, {len(images)} images and {len(titles)} titles"
+        raise ValueError(f"each image needs one of the axes and one title, got {counts}")
+    for ax, image, title in zip(places, images, titles, strict=True):
+        plot_image(ax, image, title)
+    return axes
+
+
+def plot_spectrum_map(
+    ax: Axes, values: Tensor, title: str | None = None, label: str = "power"
+) -> Axes:
+    """Draw a map over the frequency grid, DC in the middle, colours on a log scale.
+
+    Both axes are signed frequencies in cycles/image. As in an image, the vertical one grows
+    downwards: the line from the centre to a point runs across the crests of that wave. The map is
+    square whatever the image, so that a ring of constant radial frequency is round. Values that are
+    zero, or more than twelve decades below the largest, which is rounding error, are left black.
+
+    Parameters
+    ----------
+    ax : axes to draw on; its figure gets a colour bar.
+    values : real tensor (H, W), not negative, in the order of :func:`freqsense.fourier.fft2`.
+    label : what the colour bar shows, with its unit.
+
+    Returns
+    -------
+    The same axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``values`` is not a finite (H, W) map, has a negative entry, or is zero everywhere.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from matplotlib.figure import Figure
+    >>> from freqsense import fourier, plotting
+    >>> power = fourier.fft2(torch.rand(8, 12)).abs().square()
+    >>> ax = plotting.plot_spectrum_map(Figure().subplots(), power)
+    >>> [round(float(side), 1) for side in ax.get_images()[0].get_extent()]   # kx -6..5, ky 3..-4
+    [-6.5, 5.5, 3.5, -4.5]
+    """
+    grid = _as_finite(values, "values")
+    if grid.ndim != 2:
+        raise ValueError(f"values must have shape (H, W), got {tuple(grid.shape)}")
+    if grid.min() < 0 or grid.max() == 0:
+        found = f"from {grid.min():.3g} to {grid.max():.3g}"
+        raise ValueError(f"a log scale needs values >= 0, not all of them zero, got {found}")
+    shown = torch.fft.fftshift(grid).to(torch.float64).numpy()
+    shown = np.ma.masked_less_equal(shown, _ROUNDING * shown.max())
+    ky, kx = frequencies(tuple(grid.shape))
+    # Half a cell beyond the outermost frequencies, so that each cell is centred on its own.
+    left, right, top, bottom = (float(k) for k in (kx.min(), kx.max(), ky.min(), ky.max()))
+    extent = (left - 0.5, right + 0.5, bottom + 0.5, top - 0.5)
+    cmap = mpl.colormaps["cividis"].with_extremes(bad="black")
+    # At least one decade: equal values, a single wave's say, would otherwise have no scale.
+    norm = LogNorm(min(shown.min(), shown.max() / 10), shown.max())
+    picture = ax.imshow(shown, norm=norm, cmap=cmap, extent=extent, aspect="auto")
+    ax.set_box_aspect(1)
+    ax.grid(False)
+    ax.set(xlabel="$k_x$ (cycles/image)", ylabel="$k_y$ (cycles/image)")
+    # An inset keeps the height of the map, whatever room the layout leaves around it.
+    ax.figure.colorbar(picture, cax=ax.inset_axes((1.04, 0, 0.05, 1)), label=label)
+    if title is not None:
+        ax.set_title(title)
+    return ax
+
+
+def plot_profile(
+    ax: Axes,
+    profile: RadialProfile,
+    *,
+    label: str | None = None,
+    ylabel: str = "power",
+    color: str | None = None,
+) -> Axes:
+    r"""Draw a radial profile on log-log axes with its 95 % band.
+
+    .. math:: \bar v_k \exp(\pm 1.96\, \mathrm{sem}_k / \bar v_k)
+
+    The band is 1.96 standard errors of :math:`\log \bar v_k` (delta method): symmetric on a log
+    axis, never negative, and for small errors the usual :math:`\bar v_k \pm 1.96\,\mathrm{sem}_k`.
+    DC, which has no place on a log axis, is left out. A mean of zero leaves a gap, and so does the
+    band where a ring holds too few values for a standard error.
+
+    Parameters
+    ----------
+    ax : axes to draw on.
+    profile : a profile with a one-dimensional ``mean`` (R,); take one channel of several first.
+    label : entry for a legend, which the caller draws.
+    ylabel : what is averaged, with its unit.
+    color : a colour, or None for the next of the cycle.
+
+    Returns
+    -------
+    The same axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``profile`` is no RadialProfile, holds several curves, or has no positive mean but DC's.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from matplotlib.figure import Figure
+    >>> from freqsense import fourier, plotting
+    >>> profile = fourier.radial_average(torch.rand(16, 16))
+    >>> ax = plotting.plot_profile(Figure().subplots(), profile, ylabel="noise")
+    >>> len(ax.lines[0].get_xdata())                    # 8 radii without DC
+    8
+    """
+    frequency, mean, sem = _as_curve(profile)
+    mean = np.where(mean > 0, mean, np.nan)
+    (line,) = ax.plot(frequency, mean, "o-", label=label, color=color)
+    factor = np.exp(_Z95 * sem / mean)
+    shade = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0}
+    ax.fill_between(frequency, mean / factor, mean * factor, **shade)
+    _use_log_axes(ax)
+    ax.set(xlabel=RADIAL_LABEL, ylabel=ylabel)
+    return ax
+
+
+def plot_power_law(ax: Axes, law: object, *, label: str | None = None, color: str = "0.3") -> Axes:
+    r"""Draw a fitted power law as a dashed straight line over the frequencies it was fitted on.
+
+    .. math:: S(f) = A f^{-\alpha}, \qquad f_\min \le f \le f_\max
+
+    Parameters
+    ----------
+    ax : log-log axes, as :func:`plot_profile` leaves them.
+    law : a fit with ``alpha``, ``alpha_stderr``, ``amplitude``, ``fmin`` and ``fmax``
+        (:func:`freqsense.spectra.fit_power_law`).
+    label : entry for the legend; None writes the exponent with its standard error.
+    color : a colour; dark grey unless told, beside the colours of the data.
+
+    Returns
+    -------
+    The same axes.
+
+    Raises
+    ------
+    TypeError
+        If ``law`` lacks one of these attributes.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from matplotlib.figure import Figure
+    >>> from freqsense import plotting
+    >>> law = SimpleNamespace(alpha=1.98, alpha_stderr=0.03, amplitude=5.0, fmin=2.0, fmax=14.0)
+    >>> plotting.plot_power_law(Figure().subplots(), law).lines[0].get_label()
+    'α = 1.98 ± 0.03'
+    """
+    missing = [
+        name
+        for name in ("alpha", "alpha_stderr", "amplitude", "fmin", "fmax")
+        if not hasattr(law, name)
+    ]
+    if missing:
+        raise TypeError(f"law must be a fitted power law, but it lacks {', '.join(missing)}")
+    ends = np.array([law.fmin, law.fmax], dtype=float)
+    label = _exponent_text(law) if label is None else label
+    ax.plot(ends, law.amplitude * ends**-law.alpha, "--", color=color, label=label)
+    _use_log_axes(ax)
+    return ax
+
+
+def _use_log_axes(ax: Axes) -> None:
+    """Log scales, with frequencies written as 1, 2, 5, 10, ... rather than as powers of ten."""
+    ax.set(xscale="log", yscale="log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _exponent_text(law: object) -> str:
+    """Exponent and standard error, to the error's first digit but at least two decimals."""
+    if not law.alpha_stderr > 0:
+        return f"α = {law.alpha:.2f}".replace("-", "\N{MINUS SIGN}")
+    decimals = max(2, -int(np.floor(np.log10(law.alpha_stderr))))
+    text = f"α = {law.alpha:.{decimals}f} ± {law.alpha_stderr:.{decimals}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _as_curve(profile: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frequency, mean and standard error of one curve, each (R - 1,): DC is left out."""
+    if not isinstance(profile, RadialProfile):
+        raise TypeError(f"profile must be a RadialProfile, got {type(profile).__name__}")
+    if profile.mean.ndim != 1:
+        shape = tuple(profile.mean.shape)
+        raise ValueError(f"profile must hold one curve, mean of shape (R,), got {shape}")
+    curve = (profile.frequency, profile.mean, profile.sem)
+    frequency, mean, sem = (
+        part.detach().cpu().double().numpy()[profile.frequency.cpu().numpy() > 0] for part in curve
+    )
+    if not (mean > 0).any():
+        raise ValueError("profile must have a positive mean beside DC to be drawn on a log axis")
+    return frequency, mean, sem
+
+
+def _as_finite(values: object, name: str) -> Tensor:
+    """Return a real, finite grid (..., H, W) in main memory."""
+    grid = as_grid(values, name).cpu()
+    if grid.is_complex():
+        raise TypeError(f"{name} must be real (take .abs() or .abs().square()), got complex")
+    if not torch.isfinite(grid).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinite entries")
+    return grid
