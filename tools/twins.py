@@ -1,0 +1,59 @@
+"""Write the .ipynb twin beside every page that holds code, for Binder, Colab and JupyterLab.
+
+Run by ``make notebooks``. The page (.md) is the source; the twin holds the same cells, no outputs,
+and nothing that changes from one run or machine to the next.
+"""
+
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "book" / "_ext"))
+
+from bookbuild.gate import has_code_cells  # noqa: E402
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def toc_pages(root=ROOT):
+    """List the source files that _toc.yml names, in its order."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    return [root / f"{name}.md" for name in [toc["root"], *chapters]]
+
+
+def notebook_pages(root=ROOT):
+    """List the pages of _toc.yml that hold code cells."""
+    return [page for page in toc_pages(root) if has_code_cells(page.read_text(encoding="utf-8"))]
+
+
+def twin_text(page):
+    """Convert one page, with cell ids that count up instead of random ones."""
+    notebook = jupytext.reads(page.read_text(encoding="utf-8"), fmt="md:myst")
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook) + "\n"
+
+
+def main():
+    """Write every twin; remove those whose page is gone."""
+    pages = notebook_pages()
+    for page in pages:
+        twin = page.with_suffix(".ipynb")
+        twin.write_text(twin_text(page), encoding="utf-8", newline="\n")
+    for stray in set((ROOT / "book").rglob("*.ipynb")) - {p.with_suffix(".ipynb") for p in pages}:
+        if ".ipynb_checkpoints" not in stray.parts:
+            stray.unlink()
+            print(f"removed {stray.relative_to(ROOT)}")
+    print(f"{len(pages)} notebooks written")
+
+
+if __name__ == "__main__":
+    main()
