@@ -390,3 +390,24 @@ GOOD = fourier.radial_average(torch.ones(16, 16))
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_eq_power_law_fit_solves_its_equation_far_from_a_power_law():
+    """Draws of two very different photographs once sent the solver around in circles."""
+    steep, flat = (
+        spectra.power_spectrum(
+            images.gaussian_field(2, shape=(128, 128), alpha=alpha, seed=1), window="hann"
+        ).radial()[0]
+        for alpha in (5.0, 0.0)
+    )
+    for share in (0.0, 1e-6, 1e-4, 1e-2, 1.0):
+        profile = replace(steep, mean=steep.mean + share * flat.mean)
+        law = spectra.fit_power_law(profile, fmin=4, fmax=32)
+        ring = fourier.rings(profile.shape)
+        expected = law.power(ring.radius.clamp(min=0.1))
+        mean, square = ring.average(torch.stack([expected, expected.square()]))[:, 4:33]
+        log_slope = ring.average(expected * ring.radius.clamp(min=0.1).log())[4:33] / mean
+        weight = profile.count[4:33] * mean.square() / square
+        excess = weight * (profile.mean[4:33] / mean - 1)
+        assert abs(excess.sum()) < 1e-8 * weight.sum()
+        assert abs((excess * log_slope).sum()) < 1e-8 * weight.sum()

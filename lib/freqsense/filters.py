@@ -35,7 +35,9 @@ def high_pass(images: Tensor, radius: float) -> Tensor:
     TypeError, ValueError
         If the images are not a real, finite stack, or the radius is negative.
 
-    Source: arXiv 2210.01257, whose filter is square; this one is round.
+    Source
+    ------
+    arXiv 2210.01257, whose filter is square; this one is round.
 
     Examples
     --------
@@ -175,7 +177,9 @@ def whiten(images: Tensor, *, spectrum: PowerSpectrum | None = None) -> Tensor:
     TypeError, ValueError
         If the images are not a real, finite stack, or the spectrum is of another shape.
 
-    Source: Simoncelli and Olshausen (2001), doi:10.1146/annurev.neuro.24.1.1193.
+    Source
+    ------
+    Simoncelli and Olshausen (2001), doi:10.1146/annurev.neuro.24.1.1193.
 
     Examples
     --------
@@ -219,7 +223,9 @@ def swap_phases(images: Tensor, others: Tensor) -> Tensor:
     TypeError, ValueError
         If the images are not two real, finite stacks of one shape.
 
-    Source: Oppenheim and Lim (1981), doi:10.1109/PROC.1981.12022.
+    Source
+    ------
+    Oppenheim and Lim (1981), doi:10.1109/PROC.1981.12022.
 
     Examples
     --------
@@ -259,7 +265,9 @@ def scramble_phases(images: Tensor, *, seed: int = 0) -> Tensor:
     TypeError, ValueError
         If the images are not a real, finite stack, or the seed is no natural number.
 
-    Source: Galerne, Gousseau and Morel (2011), doi:10.1109/TIP.2010.2052822.
+    Source
+    ------
+    Galerne, Gousseau and Morel (2011), doi:10.1109/TIP.2010.2052822.
 
     Examples
     --------

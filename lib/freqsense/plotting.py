@@ -32,7 +32,9 @@ def use_theme() -> None:
     ``OKABE_ITO``, text of 10 points or more at a width of 6.4 inches, 100 pixels to the inch so
     that a page stays small, and axes laid out without overlap.
 
-    Source: M. Okabe and K. Ito, Color universal design (2008), https://jfly.uni-koeln.de/color/;
+    Source
+    ------
+    M. Okabe and K. Ito, Color universal design (2008), https://jfly.uni-koeln.de/color/;
     B. Wong, Points of view: color blindness, doi:10.1038/nmeth.1618.
 
     Examples

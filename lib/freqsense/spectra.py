@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
 from freqsense._checks import as_grid, as_images, as_integer, as_real
@@ -82,14 +83,16 @@ def power_spectrum(
     Returns
     -------
     PowerSpectrum
-        ``values`` (C, H, W), power in squared pixel units, in the order of :func:`fourier.fft2`.
+        ``values`` (C, H, W), power in squared pixel units, in the order of :func:`.fft2`.
 
     Raises
     ------
     TypeError, ValueError
         If there are no images, they differ in size, or are not real, finite (N, C, H, W) stacks.
 
-    Source: Field (1987), doi:10.1364/JOSAA.4.002379; Chan, Golub and LeVeque (1983),
+    Source
+    ------
+    Field (1987), doi:10.1364/JOSAA.4.002379; Chan, Golub and LeVeque (1983),
     doi:10.1080/00031305.1983.10483115 for the moments.
 
     Examples
@@ -167,7 +170,9 @@ def fit_power_law(profile: RadialProfile, *, fmin: float, fmax: float) -> PowerL
     TypeError, ValueError
         If not 0 < fmin < fmax within the grid, fewer than three bins remain, or a bin has no power.
 
-    Source: Whittle (1953), doi:10.1007/BF02590998; van der Schaaf and van Hateren (1996),
+    Source
+    ------
+    Whittle (1953), doi:10.1007/BF02590998; van der Schaaf and van Hateren (1996),
     doi:10.1016/0042-6989(96)00002-8.
 
     Examples
@@ -220,7 +225,9 @@ def bootstrap_power_law(
     TypeError, ValueError
         If there are fewer than two profiles, they differ in grid, or as :func:`fit_power_law`.
 
-    Source: Efron and Tibshirani (1986), doi:10.1214/ss/1177013815.
+    Source
+    ------
+    Efron and Tibshirani (1986), doi:10.1214/ss/1177013815.
 
     Examples
     --------
@@ -272,7 +279,7 @@ def orientation_profile(
 
     Parameters
     ----------
-    values : (H, W) power, in the order of :func:`fourier.fft2`.
+    values : (H, W) power, in the order of :func:`.fft2`.
     fmin, fmax : first and last ring, in cycles/image, both included.
     n_sectors : sectors over the half circle [0°, 180°).
 
@@ -286,7 +293,9 @@ def orientation_profile(
         If ``values`` is not a real (H, W) map, not 0 < fmin < fmax within the grid, or a sector is
         empty.
 
-    Source: van der Schaaf and van Hateren (1996), doi:10.1016/0042-6989(96)00002-8.
+    Source
+    ------
+    van der Schaaf and van Hateren (1996), doi:10.1016/0042-6989(96)00002-8.
 
     Examples
     --------
@@ -336,7 +345,7 @@ def frequency_covariance(
 
     Returns
     -------
-    complex128 tensor (C, HW, HW), frequencies flattened in the order of :func:`fourier.fft2`.
+    complex128 tensor (C, HW, HW), frequencies flattened in the order of :func:`.fft2`.
 
     Raises
     ------
@@ -414,7 +423,9 @@ def stationarity(
     TypeError, ValueError
         As :func:`frequency_covariance`, or if the images have several channels.
 
-    Source: arXiv 2210.01257 (its decay of correlation with distance in frequency).
+    Source
+    ------
+    arXiv 2210.01257 (its decay of correlation with distance in frequency).
 
     Examples
     --------
@@ -614,22 +625,29 @@ class _GammaFit:
         return tuple(ring.average(stacked)[:, self.bins])
 
     def solve(self, start: float | None = None) -> tuple[float, float]:
-        """Maximise the likelihood by Fisher scoring; returns α and log A."""
-        x, y = self.frequency.log(), self.mean.log()
-        alpha = -float(np.polyfit(x, y, 1)[0]) if start is None else start
-        log_amplitude = None
-        for _ in range(100):
-            law, slope, square = self.ring_moments(alpha)
-            weight = self.count * law.square() / square
-            if log_amplitude is None:
-                log_amplitude = float((weight * (y - law.log())).sum() / weight.sum())
-            excess = self.mean / (law * math.exp(log_amplitude)) - 1
-            design = torch.stack([slope / law, torch.ones_like(law)])  # (2, R)
-            step = torch.linalg.solve((design * weight) @ design.T, design @ (weight * excess))
-            step = step.clamp(-1, 1)  # a far start must not overshoot
-            alpha, log_amplitude = alpha + float(step[0]), log_amplitude + float(step[1])
-            if step.abs().max() < 1e-10:
-                return alpha, log_amplitude
+        """Solve the likelihood equations; returns α and log A.
+
+        For a given α the equation of the amplitude is explicit; that of α is then a scalar one.
+        Newton steps on both at once can run in circles on profiles far from a power law.
+        """
+        if start is None:
+            start = -float(np.polyfit(self.frequency.log(), self.mean.log(), 1)[0])
+        alpha = brentq(lambda alpha: self._score(alpha)[0], *self._bracket(start), xtol=1e-11)
+        return alpha, self._score(alpha)[1]
+
+    def _score(self, alpha: float) -> tuple[float, float]:
+        """Derivative of the log-likelihood in α at the best amplitude, and the log of that."""
+        law, slope, square = self.ring_moments(alpha)
+        weight = self.count * law.square() / square
+        amplitude = float((weight * self.mean / law).sum() / weight.sum())
+        excess = self.mean / (law * amplitude) - 1
+        return float((weight * slope / law * excess).sum()), math.log(amplitude)
+
+    def _bracket(self, start: float) -> tuple[float, float]:
+        """Exponents on both sides of the root, found by wider and wider steps."""
+        for reach in (0.1, 0.4, 1.6, 6.4):
+            if self._score(start - reach)[0] * self._score(start + reach)[0] < 0:
+                return start - reach, start + reach
         raise ValueError("the power-law fit did not converge: the profile is too far from one")
 
     def alpha_stderr(self, alpha: float, log_amplitude: float) -> float:
