@@ -1,0 +1,19 @@
+"""What this book's build adds to Jupyter Book: fresh outputs, honest page times, no silent pass."""
+
+import os
+
+from . import card, docstrings, freshness, gate
+
+
+def setup(app):
+    """Register the parts with Sphinx; kernels started by the build inherit FREQSENSE_STATIC."""
+    # The built page has no kernel behind it, so its sliders must work without one.
+    os.environ["FREQSENSE_STATIC"] = "1"
+    app.connect("config-inited", freshness.drop_stale_outputs)
+    app.add_directive("page-card", card.PageCard)
+    app.connect("doctree-resolved", card.fill_times)
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-process-docstring", docstrings.convert_docstring)
+    app.connect("build-finished", gate.require_executed_notebooks)
+    app.connect("build-finished", gate.forget_environment_after_warnings)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
