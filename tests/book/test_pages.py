@@ -1,0 +1,226 @@
+"""What every page of the book promises its reader, checked in its source."""
+
+import json
+import re
+
+import pytest
+import yaml
+from pybtex.database import parse_file
+from sources import (
+    BOOK,
+    CHAPTERS,
+    FENCE,
+    NOTEBOOKS,
+    PAGES,
+    ROOT,
+    closing_line,
+    directives,
+    page_name,
+    read,
+    sections,
+)
+from twins import twin_text
+
+FIGURES = {"figure", "glue:figure"}
+STATEMENTS = {
+    "prf:definition", "prf:lemma", "prf:proposition", "prf:theorem", "prf:corollary",
+}  # fmt: skip
+CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
+REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]["url"]
+
+BOOTSTRAP = """\
+# On Colab this page arrives alone: fetch the book it belongs to and its library.
+import importlib.util
+import os
+
+if importlib.util.find_spec("freqsense") is None:
+    !git clone -q --depth 1 {url}
+    %pip install -q ./freqsense
+    os.chdir("freqsense/{folder}")"""
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=page_name)
+each_notebook = pytest.mark.parametrize("page", NOTEBOOKS, ids=page_name)
+each_chapter = pytest.mark.parametrize("page", CHAPTERS, ids=page_name)
+
+
+def code_cells(page):
+    return [d for d in directives(read(page)) if d.name == "code-cell"]
+
+
+def tags(cell):
+    found = cell.options.get("tags", [])
+    return yaml.safe_load(found) if isinstance(found, str) else found
+
+
+def cited_keys():
+    lists = [keys for page in PAGES for keys in CITATION.findall(read(page))]
+    return {key.strip() for keys in lists for key in keys.split(",")}
+
+
+def bibliography():
+    return parse_file(str(BOOK / "references.bib"), "bibtex").entries
+
+
+# The book as a whole
+
+
+def test_the_table_of_contents_names_every_page_once():
+    assert len(set(PAGES)) == len(PAGES)
+    on_disk = {p for p in BOOK.rglob("*.md") if not {"_ext", "_static"} & set(p.parts)}
+    assert {page_name(p) for p in on_disk} == {page_name(p) for p in PAGES}
+
+
+def test_every_twin_belongs_to_a_page():
+    on_disk = {p for p in BOOK.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts}
+    assert on_disk == {page.with_suffix(".ipynb") for page in NOTEBOOKS}
+
+
+def test_labels_are_unique():
+    labels = [
+        d.options[key]
+        for page in PAGES
+        for d in directives(read(page))
+        for key in ("label", "name")
+        if key in d.options
+    ]
+    assert sorted(labels) == sorted(set(labels))
+
+
+def test_every_statement_has_a_numerical_check_named_after_its_label():
+    labels = {
+        d.options.get("label", f"none at {page_name(page)}:{d.line}")
+        for page in PAGES
+        for d in directives(read(page))
+        if d.name in STATEMENTS
+    }
+    sources = [read(path) for path in (ROOT / "tests").rglob("test_*.py")]
+    checks = {name for text in sources for name in re.findall(r"^def test_(\w+)\(", text, re.M)}
+    assert {label for label in labels if label.replace("-", "_") not in checks} == set()
+
+
+def test_the_bibliography_is_cited_and_the_citations_are_in_it():
+    assert cited_keys() == set(bibliography())
+
+
+def test_every_reference_can_be_found():
+    lost = [
+        key
+        for key, entry in bibliography().items()
+        if not {"doi", "eprint", "url"} & {name.lower() for name in entry.fields}
+    ]
+    assert lost == []
+
+
+# Every page
+
+
+@each_page
+def test_the_page_has_one_title(page):
+    text = "\n".join(part for part in re.split(r"^```.*?^```", read(page), flags=re.M | re.S))
+    assert len(re.findall(r"^# ", text, re.M)) == 1
+
+
+@each_page
+def test_pictures_have_a_number_a_caption_and_a_description(page):
+    for d in directives(read(page)):
+        assert d.name != "image", f"line {d.line}: use a figure, which has a number"
+        if d.name in FIGURES:
+            assert d.options.get("name"), f"line {d.line}: no name"
+            assert d.options.get("alt"), f"line {d.line}: no alt text"
+            assert d.body.strip(), f"line {d.line}: no caption"
+    for cell in code_cells(page):
+        shown = cell.options.get("mystnb", {})
+        if shown and ("figure" in shown or "image" in shown):
+            assert shown.get("figure", {}).get("name"), f"line {cell.line}: no name"
+            assert shown.get("figure", {}).get("caption"), f"line {cell.line}: no caption"
+            # A slider describes each of its frames by itself.
+            if "widgets." not in cell.body:
+                assert shown.get("image", {}).get("alt"), f"line {cell.line}: no alt text"
+    assert not re.search(r"!\[[^\]]*\]\(", read(page)), "a picture without a number"
+
+
+@each_page
+def test_no_cell_is_allowed_to_fail_or_left_unexecuted(page):
+    for cell in code_cells(page):
+        assert not {"raises-exception", "skip-execution"} & set(tags(cell)), f"line {cell.line}"
+    assert "allow_errors" not in read(page)
+
+
+@each_page
+def test_the_page_names_no_file_of_somebodys_machine(page):
+    assert not re.search(r"(?<![\w./~])/(?:home|root|Users|work|tmp|opt)/", read(page))
+    assert "sys.path" not in read(page)
+
+
+# Pages with code
+
+
+@each_notebook
+def test_the_page_opens_with_its_card(page):
+    shown = [d for d in directives(read(page)) if "remove-cell" not in tags(d)]
+    card = shown[0]
+    assert card.name == "page-card", "the first thing on the page is not its card"
+    objectives, prerequisites = split_card(card.body)
+    assert len(re.findall(r"^[-*] ", objectives, re.M)) >= 1, "no list of objectives"
+    assert prerequisites.strip(" .*:\n"), "no prerequisites"
+
+
+def split_card(body):
+    match = re.search(r"\*\*(?:Prerequisites|You need)[.:]?\*\*", body)
+    assert match, "the card names no prerequisites"
+    return body[: match.start()], body[match.end() :]
+
+
+@each_notebook
+def test_the_notebook_fetches_the_library_on_colab(page):
+    first = code_cells(page)[0]
+    folder = page.parent.relative_to(ROOT).as_posix()
+    assert tags(first) == ["remove-cell"]
+    assert first.body.strip() == BOOTSTRAP.format(url=REPOSITORY, folder=folder)
+
+
+@each_notebook
+def test_the_twin_is_the_page_without_outputs(page):
+    twin = page.with_suffix(".ipynb")
+    assert twin.exists(), "run `make notebooks`"
+    assert twin.read_text(encoding="utf-8") == twin_text(page), "run `make notebooks`"
+    cells = [cell for cell in json.loads(read(twin))["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] for cell in cells)
+    assert len(cells) == len(code_cells(page)), "a code cell inside a directive gets no cell"
+
+
+# Pages that teach
+
+
+@each_chapter
+def test_two_to_five_exercises_each_with_a_folded_hint_and_a_folded_solution(page):
+    found = directives(read(page))
+    exercises = [d for d in found if d.name in {"exercise", "exercise-start"}]
+    solutions = [d for d in found if d.name in {"solution", "solution-start"}]
+    assert 2 <= len(exercises) <= 5
+    assert sorted(d.argument for d in solutions) == sorted(d.options["label"] for d in exercises)
+    for solution in solutions:
+        assert "dropdown" in solution.options.get("class", ""), f"line {solution.line} is open"
+    for exercise in exercises:
+        inner = directives(exercise_body(page, exercise))
+        hints = [d for d in inner if "hint" in f"{d.name} {d.argument}".lower()]
+        assert hints, f"line {exercise.line}: no hint"
+        for hint in hints:
+            assert hint.name == "dropdown" or "dropdown" in hint.options.get("class", "")
+
+
+def exercise_body(page, exercise):
+    """The text of an exercise, which a gated pair of directives leaves between its two halves."""
+    if exercise.name == "exercise":
+        return exercise.body
+    lines = read(page).splitlines()[exercise.line - 1 :]
+    start = closing_line(lines, 0, FENCE.match(lines[0]).group(1))
+    end = next(number for number, line in enumerate(lines) if "{exercise-end}" in line)
+    return "\n".join(lines[start + 1 : end])
+
+
+@each_chapter
+def test_the_page_ends_with_a_summary_and_with_what_to_read_next(page):
+    found = sections(read(page))
+    assert found.get("Summary", "").strip()
+    assert CITATION.search(found.get("What to read next", "")), "nothing is cited to read next"

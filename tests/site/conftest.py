@@ -1,0 +1,86 @@
+"""Serve the built book on this machine and open its pages in Chromium, each view once."""
+
+import functools
+import http.server
+import shutil
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+from built import SITE
+from playwright.sync_api import sync_playwright
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass
+class Visit:
+    """An open page and what happened while it loaded."""
+
+    name: str
+    width: int
+    tab: object
+    complaints: list = field(default_factory=list)
+    requests: list = field(default_factory=list)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Where the built book is served, on the loopback interface only."""
+    if not (SITE / "index.html").exists():
+        pytest.fail("the book is not built: run `make book` first", pytrace=False)
+    handler = functools.partial(QuietHandler, directory=SITE)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.fail(f"no browser found: install one of {', '.join(BROWSERS)}", pytrace=False)
+    with sync_playwright() as playwright:
+        # A container's root may not use Chromium's sandbox; the pages are our own.
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def visits(browser, address):
+    """Open a page in a view, or give back the tab where it is open already."""
+    opened = {}
+
+    def visit(name, width=1280, scheme="light"):
+        key = (name, width, scheme)
+        if key not in opened:
+            opened[key] = open_page(browser, address, *key)
+        return opened[key]
+
+    return visit
+
+
+def open_page(browser, address, name, width, scheme):
+    tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    tab.set_default_timeout(30_000)
+    visit = Visit(name, width, tab)
+    tab.on("console", lambda m: m.type == "error" and visit.complaints.append(m.text))
+    tab.on("pageerror", lambda error: visit.complaints.append(str(error)))
+    tab.on("request", lambda request: visit.requests.append(request.url))
+    tab.on(
+        "response",
+        lambda response: (
+            response.status >= 400 and visit.complaints.append(f"{response.status} {response.url}")
+        ),
+    )
+    tab.goto(f"{address}{name}.html", wait_until="load")
+    tab.evaluate("async () => { if (window.MathJax) await MathJax.startup.promise }")
+    return visit

@@ -1,0 +1,211 @@
+"""The built book as a reader meets it: wide and narrow, light and dark, with a keyboard."""
+
+import re
+from urllib.parse import unquote, urlparse
+
+import pytest
+from built import NOTEBOOKS, PAGES, REPOSITORY, ROOT, SITE, VIEWS
+
+# The theme logs these two on every page; neither does harm.
+KNOWN_COMPLAINTS = (
+    "Identifier 'THEBE_JS_URL' has already been declared",
+    "Got invalid theme mode",
+)
+PAGE_BYTES = 2_000_000
+PAGE_SECONDS = 90
+
+each_page = pytest.mark.parametrize("name", PAGES)
+each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+each_view = pytest.mark.parametrize(("width", "scheme"), VIEWS)
+
+
+def html(name):
+    return (SITE / f"{name}.html").read_text(encoding="utf-8")
+
+
+def article(name):
+    """The part of the page that the book's authors wrote."""
+    text = html(name)
+    return text[text.index("<article") : text.index("</article>")]
+
+
+# In every view
+
+
+@each_view
+@each_page
+def test_the_browser_has_nothing_to_complain_about(visits, name, width, scheme):
+    complaints = visits(name, width, scheme).complaints
+    assert [c for c in complaints if not any(known in c for known in KNOWN_COMPLAINTS)] == []
+
+
+@each_view
+@each_page
+def test_the_page_asks_nothing_of_another_server(visits, address, name, width, scheme):
+    requests = visits(name, width, scheme).requests
+    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+
+
+@each_view
+@each_page
+def test_every_picture_is_there_and_described(visits, name, width, scheme):
+    pictures = visits(name, width, scheme).tab.evaluate(
+        """async () => {
+            const found = [...document.querySelectorAll('article img')];
+            for (const img of found) { img.loading = 'eager'; await img.decode().catch(() => 0) }
+            return found.map(img => [img.src.slice(0, 80), img.naturalWidth, img.alt])
+        }"""
+    )
+    assert [p for p in pictures if not (p[1] > 0 and p[2].strip())] == []
+
+
+@each_view
+@each_page
+def test_every_formula_is_typeset(visits, name, width, scheme):
+    typeset, faults, raw = visits(name, width, scheme).tab.evaluate(
+        r"""() => {
+            const text = [...document.querySelectorAll('article .math, article figcaption')];
+            return [
+                document.querySelectorAll('article .math mjx-container').length,
+                [...document.querySelectorAll('article [data-mjx-error]')].map(e => e.outerHTML),
+                text.map(e => e.innerText).filter(t => /\\[(\[]|\\[)\]]/.test(t)),
+            ]
+        }"""
+    )
+    written = len(re.findall(r'class="(?:[^"]* )?math notranslate', article(name)))
+    assert (typeset, faults, raw) == (written, [], [])
+
+
+@each_view
+@each_page
+def test_the_page_is_no_wider_than_the_screen(visits, name, width, scheme):
+    total, wide = visits(name, width, scheme).tab.evaluate(
+        """width => {
+            const scrolls = e => e && (getComputedStyle(e).overflowX !== 'visible'
+                                       || scrolls(e.parentElement));
+            const wide = [...document.querySelectorAll('article *')].filter(
+                e => e.getBoundingClientRect().right > width + 1 && !scrolls(e.parentElement));
+            return [document.documentElement.scrollWidth,
+                    wide.slice(0, 5).map(e => e.outerHTML.slice(0, 160))];
+        }""",
+        width,
+    )
+    assert total <= width, wide
+
+
+@each_view
+@each_page
+def test_hints_and_solutions_are_folded(visits, name, width, scheme):
+    folded, total, opened = visits(name, width, scheme).tab.evaluate(
+        """() => [
+            document.querySelectorAll('article .admonition.dropdown.toggle-hidden').length,
+            document.querySelectorAll('article .admonition.dropdown').length,
+            document.querySelectorAll('article details.sd-dropdown[open]').length,
+        ]"""
+    )
+    assert (folded, opened) == (total, 0)
+    solutions = re.findall(r'<div class="solution([^"]*)"', article(name))
+    assert all("dropdown" in classes for classes in solutions)
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@each_notebook
+def test_every_slider_moves_with_the_keyboard(visits, name, width):
+    tab = visits(name, width).tab
+    for slider in tab.locator("article input[type=range]").all():
+        box = slider.locator("xpath=ancestor::*[contains(@class, 'freqsense-slider')]")
+        image = box.locator("img")
+        before = image.get_attribute("src"), slider.get_attribute("aria-valuetext")
+        slider.focus()
+        at_end = slider.input_value() == slider.get_attribute("max")
+        tab.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
+        after = image.get_attribute("src"), slider.get_attribute("aria-valuetext")
+        assert before[0] != after[0], "the picture stays"
+        assert before[1] != after[1], "a screen reader is told nothing"
+        assert image.evaluate("async img => { await img.decode(); return img.naturalWidth }") > 0
+
+
+# Once a page
+
+
+@each_page
+def test_every_picture_is_part_of_a_numbered_figure(visits, name):
+    unnumbered = visits(name).tab.evaluate(
+        r"""() => [...document.querySelectorAll('article img')].filter(img => {
+            const number = img.closest('figure')?.querySelector('figcaption .caption-number');
+            return !/Figure \d+/.test(number?.textContent ?? '')
+        }).map(img => img.alt || img.src.slice(0, 80))"""
+    )
+    assert unnumbered == []
+
+
+@each_page
+def test_every_number_from_the_code_is_in_the_sentence(name):
+    assert "pasted-text" not in re.sub(r'<span class="pasted-text">[^<]+</span>', "", article(name))
+
+
+@each_notebook
+def test_the_card_says_how_long_the_page_takes(name):
+    card = re.search(
+        r'<p class="page-times">About \d+ minutes? to read; '
+        r"the code ran in (?:under )?(\d+) s when this page was built\.</p>",
+        article(name),
+    )
+    assert card
+    assert int(card.group(1)) <= PAGE_SECONDS
+
+
+@each_notebook
+def test_the_launch_buttons_open_this_page_as_a_notebook(name):
+    path = urlparse(REPOSITORY["url"]).path.strip("/")
+    branch = REPOSITORY["branch"]
+    links = set(re.findall(r'href="([^"]+)"', html(name)))
+    assert f"https://mybinder.org/v2/gh/{path}/{branch}?urlpath=lab/tree/{name}.ipynb" in links, (
+        "Binder"
+    )
+    assert f"https://colab.research.google.com/github/{path}/blob/{branch}/{name}.ipynb" in links
+    assert (ROOT / f"{name}.ipynb").exists(), "run `make notebooks`"
+    download = [link for link in links if "_sources/" in link and link.endswith(".ipynb")]
+    assert len(download) == 1
+    assert ((SITE / name).parent / unquote(download[0])).resolve().exists()
+
+
+@each_page
+def test_the_page_is_small_enough_for_a_slow_connection(name):
+    pictures = set(re.findall(r'<img[^>]* src="([^":]+)"', article(name)))
+    files = [((SITE / name).parent / picture).resolve() for picture in pictures]
+    total = len(html(name).encode()) + sum(file.stat().st_size for file in files)
+    assert total <= PAGE_BYTES, f"{total / 1e6:.1f} MB"
+
+
+# The book
+
+
+def test_no_link_inside_the_book_is_dead():
+    dead = set()
+    for name in PAGES:
+        for link in re.findall(r'href="([^"#]+)(?:#[^"]*)?"', html(name)):
+            if not urlparse(link).scheme and not link.startswith("//"):
+                target = (SITE / name).parent / unquote(link.split("?")[0])
+                if not target.resolve().exists():
+                    dead.add((name, link))
+    assert dead == set()
+
+
+def test_the_book_has_its_sliders():
+    sliders = sum(article(name).count('type="range"') for name in PAGES)
+    assert sliders >= 2
+
+
+def test_the_first_address_leads_to_the_landing_page(browser, address):
+    tab = browser.new_page()
+    tab.goto(address, wait_until="load")
+    tab.wait_for_url(f"{address}{PAGES[0]}.html")
+    tab.close()
+
+
+def test_the_search_finds_a_word_of_the_book(browser, address):
+    tab = browser.new_page()
+    tab.goto(f"{address}search.html?q=spectrum", wait_until="load")
+    tab.wait_for_selector("#search-results li a")
+    tab.close()

@@ -1,0 +1,43 @@
+"""Statements of the page "The DFT in ten minutes" that no function of the library is named for."""
+
+import pytest
+import torch
+from tolerances import ATOL
+
+from freqsense import fourier
+
+TIGHT = ATOL[torch.float64]
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9, 7), (6, 10), (5, 8), (1, 6)])
+def test_thm_orthonormal_modes(shape):
+    height, width = shape
+    ky, kx = fourier.frequencies(shape)
+    y, x = (
+        torch.arange(side, dtype=torch.float64).reshape(place)
+        for side, place in [(height, (1, -1, 1)), (width, (1, 1, -1))]
+    )
+    angle = 2 * torch.pi * (ky.reshape(-1, 1, 1) * y / height + kx.reshape(-1, 1, 1) * x / width)
+    modes = (torch.exp(1j * angle) / (height * width) ** 0.5).flatten(1)  # (D, D)
+    gram = modes.conj() @ modes.T
+    assert torch.allclose(gram, torch.eye(len(gram), dtype=torch.complex128), atol=TIGHT)
+    # A wave of half a period more is at right angles to none of them.
+    stray = (torch.exp(1j * (angle[0] + torch.pi * x[0] / width)) / len(gram) ** 0.5).flatten()
+    row = modes[(ky == ky.flatten()[0]).flatten()]
+    assert ((row.conj() @ stray).abs() > 0.5 / width).all()
+
+
+@pytest.mark.parametrize("n", [12, 15, 64])
+@pytest.mark.parametrize("f", [0.25, 3.5, 5.9])
+def test_eq_leakage(n, f):
+    wave = torch.exp(2j * torch.pi * f * torch.arange(n, dtype=torch.float64) / n)
+    share = fourier.fft2(wave[None])[0].abs().square() / n
+    d = f - fourier.frequencies((1, n))[1][0]
+    theory = (torch.sin(torch.pi * d) / torch.sin(torch.pi * d / n) / n).square()
+    assert torch.allclose(share, theory, atol=TIGHT)
+    assert abs(theory.sum() - 1) < TIGHT  # Parseval
+    least = torch.sin(torch.tensor(torch.pi * f)).square() / n**2
+    assert (share > 0.999 * least).all()  # it lands everywhere
+    whole = torch.exp(2j * torch.pi * 3 * torch.arange(n, dtype=torch.float64) / n)
+    share = fourier.fft2(whole[None])[0].abs().square() / n  # of a whole frequency, nothing leaks
+    assert int((share > TIGHT).sum()) == 1
