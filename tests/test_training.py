@@ -1,0 +1,364 @@
+"""Training: closed forms reached, decay that is L2, divergence named, seeds obeyed."""
+
+import math
+
+import pytest
+import torch
+from tolerances import ATOL
+from torch import nn
+from torch.nn import functional
+
+from freqsense import fourier, layers, models
+from freqsense.training import minimize, train
+
+TIGHT = ATOL[torch.float64]
+
+
+def noise(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def end_to_end(model):
+    """B(ω) (H, W) of a linear network of one channel and one output."""
+    b = torch.fft.fft2(model.head, norm="ortho").conj().permute(2, 3, 0, 1)
+    for layer in reversed(model.convolutions):
+        b = b @ layers.transfer_function(layer, model.shape[1:])
+    return b[..., 0, 0]
+
+
+def half_squares(x, y):
+    return lambda model: (model(x) - y).square().sum(1).mean() / 2
+
+
+def ridge(x, y, weight_decay):
+    """Weights of the head alone, from the normal equations."""
+    flat = x.flatten(1)
+    gram = flat.T @ flat / len(x) + weight_decay * torch.eye(flat.shape[1], dtype=x.dtype)
+    return torch.linalg.solve(gram, flat.T @ y / len(x)).T.reshape(y.shape[1], *x.shape[1:])
+
+
+def penalised(model, loss, weight_decay):
+    squares = sum(weight.square().sum() for weight in model.parameters())
+    return (loss(model) + weight_decay / 2 * squares).item()
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 6), (3, 5, 7)])
+@pytest.mark.parametrize("weight_decay", [0.01, 1.0])
+def test_minimize_at_depth_one_is_ridge(shape, weight_decay):
+    x, y = noise(60, *shape), noise(60, 2, seed=1)
+    model = models.linear_cnn(1, width=1, shape=shape, n_outputs=2).double()
+    fit = minimize(model, half_squares(x, y), weight_decay=weight_decay)
+    expected = ridge(x, y, weight_decay)
+    assert fit.converged and (model.head - expected).norm() < 1e-8 * expected.norm()
+    loss = half_squares(x, y)(model).item()
+    assert math.isclose(fit.loss, loss, rel_tol=1e-12)
+    total = penalised(model, half_squares(x, y), weight_decay)
+    assert math.isclose(fit.objective, total, rel_tol=1e-12)
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("weight_decay", [0.03, 0.3])
+def test_minimize_reaches_the_closed_form_at_depth_two(weight_decay, seed):
+    """Population loss, power 1/|ω|², white teacher: r = (γ - κ)₊ / s, and the same silent set."""
+    shape = (12, 12)
+    power = fourier.radial_frequency(shape).clamp(min=1) ** -2
+    teacher = fourier.fft2(noise(*shape, seed=100 + seed))
+    model = models.linear_cnn(2, width=2, shape=shape, seed=seed).double()
+    fit = minimize(
+        model,
+        lambda m: (power * (end_to_end(m) - teacher).abs().square()).sum() / 2,
+        weight_decay=weight_decay,
+    )
+    expected = (power * teacher.abs() - weight_decay / 12).clamp(min=0) / power  # √D = 12
+    found = end_to_end(model).abs().detach()
+    assert fit.converged and (found - expected).norm() < 1e-6 * expected.norm()
+    assert torch.equal(found > 1e-3 * found.max(), expected > 1e-3 * found.max())
+    if weight_decay == 0.3:
+        assert (expected == 0).sum() > 20
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_minimize_leaves_layers_balanced(depth):
+    """A stationary point with decay has layers of equal norm; one without has not."""
+    x, y = noise(80, 1, 6, 6), noise(80, 1, seed=1)
+    norms = {}
+    for weight_decay in (0.05, 0.0):
+        model = models.linear_cnn(depth, width=2, shape=(6, 6)).double()
+        fit = minimize(model, half_squares(x, y), weight_decay=weight_decay)
+        assert fit.converged
+        norms[weight_decay] = torch.stack([w.detach().norm() for w in model.parameters()])
+    assert norms[0.05].std() < 1e-7 * norms[0.05].mean()
+    assert norms[0.0].std() > 1e-3 * norms[0.0].mean()
+
+
+def test_minimize_of_the_logistic_loss_is_stationary():
+    x = noise(100, 1, 5, 6)
+    y = noise(100, 1, seed=1).sign()
+
+    def loss(model):
+        return functional.softplus(-y * model(x)).mean()
+
+    model = models.linear_cnn(2, width=1, shape=(5, 6)).double()
+    fit = minimize(model, loss, weight_decay=0.02)
+    slopes = torch.autograd.grad(loss(model), list(model.parameters()))
+    size = math.sqrt(sum(g.square().sum().item() for g in slopes))
+    gap = math.sqrt(
+        sum(
+            (g + 0.02 * w.detach()).square().sum().item()
+            for g, w in zip(slopes, model.parameters(), strict=True)
+        )
+    )
+    assert fit.converged and gap < 1e-7 * size
+    assert math.isclose(fit.gradient_norm, gap, rel_tol=1e-3)
+
+
+def test_minimize_says_when_it_has_not_converged():
+    x, y = noise(60, 1, 6, 6), noise(60, 1, seed=1)
+    model = models.linear_cnn(2, width=1, shape=(6, 6)).double()
+    fit = minimize(model, half_squares(x, y), weight_decay=0.1, max_iterations=5)
+    assert not fit.converged and fit.iterations == 5 and fit.gradient_norm > 1e-6
+    never = minimize(model, half_squares(x, y), weight_decay=0.1, tolerance=0.0)
+    assert not never.converged and never.gradient_norm < 1e-9
+
+
+def test_minimize_goes_on_from_where_it_ended():
+    x, y = noise(60, 1, 6, 6), noise(60, 1, seed=1)
+    model = models.linear_cnn(2, width=1, shape=(6, 6)).double()
+    first = minimize(model, half_squares(x, y), weight_decay=0.1)
+    weights = [w.detach().clone() for w in model.parameters()]
+    again = minimize(model, half_squares(x, y), weight_decay=0.1)
+    assert again.gradient_norm <= first.gradient_norm and again.iterations < 200
+    for old, new in zip(weights, model.parameters(), strict=True):
+        assert (old - new).norm() < 1e-7 * old.norm()
+
+
+def test_minimize_leaves_frozen_weights_alone():
+    x, y = noise(60, 1, 6, 6), noise(60, 1, seed=1)
+    model = models.linear_cnn(2, width=1, shape=(6, 6)).double()
+    model.convolutions[0].weight.requires_grad_(False)
+    kept = model.convolutions[0].weight.clone()
+    assert minimize(model, half_squares(x, y), weight_decay=0.1).converged
+    assert torch.equal(model.convolutions[0].weight, kept)
+
+
+def test_minimize_names_a_loss_that_is_not_finite():
+    model = models.linear_cnn(1, width=1, shape=(2, 2)).double()
+    with pytest.raises(FloatingPointError, match="loss is nan at the start"):
+        minimize(model, lambda m: m.head.sum() * math.nan, weight_decay=0.1)
+    calls = []
+
+    def breaks_down(m):
+        calls.append(1)
+        return (m.head - 1).pow(4).sum() * (math.nan if len(calls) > 6 else 1)
+
+    with pytest.raises(FloatingPointError, match=r"loss is nan at iteration \d+"):
+        minimize(model, breaks_down, weight_decay=0.1)
+
+
+def regression(n=64, shape=(1, 4, 4)):
+    return noise(n, *shape), noise(n, 2, seed=1)
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("sgd", 0.01), ("adam", 0.003)])
+def test_eq_training_objective(optimizer, lr):
+    """Full batches end at the ridge solution: the decay is L2, for Adam too."""
+    x, y = regression()
+    model = models.linear_cnn(1, width=1, shape=(1, 4, 4), n_outputs=2).double()
+    keywords = {"loss": "squared", "optimizer": optimizer, "batch_size": 64}
+    train(model, x, y, epochs=2000, lr=lr, weight_decay=0.5, **keywords)
+    expected = ridge(x, y, 0.5)
+    # Adam with a constant rate ends in small circles.
+    assert (model.head - expected).norm() < 1e-3 * expected.norm()
+    assert (model.head - ridge(x, y, 0.4)).norm() > 0.01 * expected.norm()
+
+
+def test_one_step_is_the_gradient_of_the_objective():
+    x, y = regression(8)
+    model = models.linear_cnn(2, width=2, shape=(1, 4, 4), n_outputs=2).double()
+    before = [w.detach().clone() for w in model.parameters()]
+    slopes = torch.autograd.grad(half_squares(x, y)(model), list(model.parameters()))
+    history = train(model, x, y, epochs=1, lr=0.1, weight_decay=0.3, loss="squared", batch_size=8)
+    for old, slope, new in zip(before, slopes, model.parameters(), strict=True):
+        assert torch.allclose(new, old - 0.1 * (slope + 0.3 * old), atol=TIGHT)
+    assert math.isnan(history.accuracy[0])
+
+
+def two_classes(n=300, n_classes=3):
+    """Blobs around one random image each."""
+    labels = torch.arange(n) % n_classes
+    return noise(n, 1, 6, 6) + 2 * noise(n_classes, 1, 6, 6, seed=7)[labels], labels
+
+
+def small_net(n_outputs=3):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Dropout(0.2),
+            nn.Linear(144, n_outputs),
+        )
+
+
+def test_classes_are_learned_and_shuffled_labels_are_not():
+    x, y = two_classes()
+    shuffled = y[torch.randperm(300, generator=torch.Generator().manual_seed(0))]
+    held_out = {}
+    for name, labels in [("true", y), ("shuffled", shuffled)]:
+        model = small_net()
+        history = train(
+            model,
+            x[:200],
+            labels[:200],
+            epochs=8,
+            lr=0.02,
+            weight_decay=0.001,
+            batch_size=32,
+            validation=(x[200:], y[200:]),
+        )
+        held_out[name] = history.validation_accuracy[-1]
+    assert held_out["true"] > 0.9 and held_out["shuffled"] < 0.6
+    assert history.loss[-1] < history.loss[0]
+    for column in (history.accuracy, history.validation_loss, history.seconds):
+        assert len(column) == len(history.loss) == 8
+    assert all(seconds > 0 for seconds in history.seconds)
+
+
+def test_history_tells_what_a_hand_computes():
+    """A learning rate of zero: loss and accuracy of the network as it is, last batch of one."""
+    x, y = two_classes(33)
+    model = models.linear_cnn(2, width=3, shape=(6, 6), n_outputs=3)
+    outputs = model(x.float())
+    history = train(
+        model, x, y, epochs=1, lr=0.0, weight_decay=0.1, batch_size=16, validation=(x, y)
+    )
+    loss = functional.cross_entropy(outputs, y).item()
+    accuracy = (outputs.argmax(1) == y).double().mean().item()
+    assert math.isclose(history.loss[0], loss, rel_tol=1e-5)
+    assert math.isclose(history.validation_loss[0], loss, rel_tol=1e-5)
+    assert math.isclose(history.accuracy[0], accuracy, rel_tol=1e-5)
+    assert math.isclose(history.validation_accuracy[0], accuracy, rel_tol=1e-5)
+    sign = torch.where(y == 0, 1, -1)
+    model = models.linear_cnn(2, width=1, shape=(6, 6))
+    outputs = model(x.float())[:, 0]
+    history = train(model, x, sign, epochs=1, lr=0.0, weight_decay=0.1, loss="logistic")
+    loss = functional.softplus(-sign * outputs).mean().item()
+    assert math.isclose(history.loss[0], loss, rel_tol=1e-5)
+    right = (outputs.sign() == sign).double().mean().item()
+    assert math.isclose(history.accuracy[0], right, rel_tol=1e-5)
+
+
+def test_the_seed_decides_the_run_and_the_global_state_stays():
+    x, y = two_classes()
+    runs = {}
+    for name, seed in [("first", 1), ("again", 1), ("other", 2)]:
+        model = small_net()
+        torch.manual_seed(len(name))
+        state = torch.get_rng_state()
+        runs[name] = train(model, x, y, epochs=2, lr=0.02, weight_decay=0.0, seed=seed).loss
+        assert torch.equal(torch.get_rng_state(), state)
+    assert runs["first"] == runs["again"] != runs["other"]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_validation_is_in_eval_mode_and_the_mode_comes_back(training):
+    x, y = two_classes(60)
+    model = small_net().train(training)
+    arguments = {"epochs": 1, "lr": 0.01, "weight_decay": 0.0, "validation": (x, y)}
+    history = train(model, x, y, **arguments)
+    assert model.training is training
+    model.eval()
+    loss = functional.cross_entropy(model(x.float()), y).item()
+    assert math.isclose(history.validation_loss[0], loss, rel_tol=1e-4)
+
+
+def test_progress_shows_a_bar(capfd):
+    x, y = two_classes(30)
+    keywords = {"epochs": 2, "lr": 0.01, "weight_decay": 0.0}
+    train(small_net(), x, y, **keywords)
+    assert capfd.readouterr().err == ""
+    train(small_net(), x, y, **keywords, progress=True)
+    assert "2/2" in capfd.readouterr().err
+
+
+def test_divergence_is_named_with_epoch_and_step():
+    x, y = regression()
+    model = models.linear_cnn(2, width=1, shape=(1, 4, 4), n_outputs=2)
+    with pytest.raises(FloatingPointError, match=r"(nan|inf) at epoch \d+, step \d+ .*lower lr"):
+        train(model, x, y, epochs=50, lr=50.0, weight_decay=0.0, loss="squared", batch_size=8)
+
+
+def test_a_weight_that_breaks_in_the_last_step_is_named():
+    class Root(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(1, 1))
+
+        def forward(self, x):
+            return (x.flatten(1)[:, :1] * 0 + self.w.abs()).sqrt()  # finite, with slope 0 · ∞
+
+    x, y = torch.ones(4, 1, 2, 2), torch.ones(4)
+    with pytest.raises(FloatingPointError, match="a weight is NaN .* epoch 0, step 0"):
+        train(Root(), x, y, epochs=1, lr=0.1, weight_decay=0.0, loss="squared", batch_size=4)
+
+
+X, Y = two_classes(12)
+NET = models.linear_cnn(1, width=1, shape=(6, 6), n_outputs=3)
+DOUBLE = models.linear_cnn(1, width=1, shape=(6, 6), n_outputs=3).double()
+
+
+def run(model=NET, x=X, y=Y, epochs=1, lr=0.1, weight_decay=0.1, **keywords):
+    return train(model, x, y, epochs=epochs, lr=lr, weight_decay=weight_decay, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: run(model=len), TypeError, "torch.nn.Module"),
+        (lambda: run(model=nn.Flatten()), ValueError, "no parameters"),
+        (lambda: run(x=X[0]), ValueError, r"\(N, C, H, W\)"),
+        (lambda: run(x=X / 0), ValueError, "NaN or infinite"),
+        (lambda: run(y=Y[:5]), ValueError, r"shape \(12,\), as the images, got \(5,\)"),
+        (lambda: run(y=Y.tolist()), TypeError, "got list"),
+        (lambda: run(y=Y.float()), TypeError, "integer classes"),
+        (lambda: run(y=Y - 1), ValueError, "at least 0, got -1"),
+        (lambda: run(y=Y + 1), ValueError, "below the 3 outputs of model, got 3"),
+        (lambda: run(y=Y / 0, loss="squared"), ValueError, "labels must be finite"),
+        (lambda: run(y=Y, loss="squared"), ValueError, r"\(N, 3\), as the outputs, got \(N, 1\)"),
+        (lambda: run(y=Y, loss="logistic"), ValueError, "-1 or"),
+        (lambda: run(loss="hinge"), ValueError, "cross_entropy, squared, logistic"),
+        (lambda: run(optimizer="adamw"), ValueError, "mean 'adam'"),
+        (lambda: run(epochs=0), ValueError, "epochs must be at least 1"),
+        (lambda: run(lr=-1.0), ValueError, "lr must be at least 0"),
+        (lambda: run(weight_decay=-1.0), ValueError, "weight_decay must be at least 0"),
+        (lambda: run(batch_size=0), ValueError, "batch_size must be at least 1"),
+        (lambda: run(seed=-1), ValueError, "seed must be at least 0"),
+        (lambda: run(validation=X), TypeError, "pair"),
+        (lambda: run(validation=(X, Y[:2])), ValueError, "validation labels"),
+        (
+            lambda: run(model=nn.Conv2d(1, 2, 3)),
+            ValueError,
+            r"must return \(12, K\), got \(12, 2, 4, 4\)",
+        ),
+        (lambda: minimize(NET, half_squares(X, Y), weight_decay=0), TypeError, "model.double"),
+        (lambda: minimize(DOUBLE, 3, weight_decay=0), TypeError, "map the model to a scalar"),
+        (lambda: minimize(DOUBLE, lambda m: m.head, weight_decay=0), ValueError, "scalar"),
+        (lambda: minimize(DOUBLE, lambda m: 3.0, weight_decay=0), ValueError, "scalar"),
+        (
+            lambda: minimize(DOUBLE, lambda m: m.head.sum(), weight_decay=-1),
+            ValueError,
+            "weight_decay must be at least 0, got -1",
+        ),
+        (
+            lambda: minimize(DOUBLE, lambda m: m.head.sum(), weight_decay=1, max_iterations=0),
+            ValueError,
+            "max_iterations",
+        ),
+    ],
+)
+def test_bad_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
