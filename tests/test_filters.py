@@ -69,7 +69,9 @@ def test_recolor_moves_the_exponent_of_power_by_two_delta():
         before = spectra.power_spectrum(fields).radial()
         moved = spectra.fit_power_law(profile, fmin=1, fmax=16).alpha
         start = spectra.fit_power_law(before, fmin=1, fmax=16).alpha
-        assert abs(start - moved - 2 * delta) < 0.01  # the same fields: no sampling error but the fit's
+        assert (
+            abs(start - moved - 2 * delta) < 0.01
+        )  # the same fields: no sampling error but the fit's
         assert abs(start - moved - delta) > 0.4  # an amplitude exponent it is not
 
 

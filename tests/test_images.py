@@ -650,7 +650,10 @@ def test_cropped_retina_has_no_black_frame():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: images.shrink(torch.zeros(8, 8), 2), r"\(C, H, W\) or \(N, C, H, W\), got \(8, 8\)"),
+        (
+            lambda: images.shrink(torch.zeros(8, 8), 2),
+            r"\(C, H, W\) or \(N, C, H, W\), got \(8, 8\)",
+        ),
         (lambda: images.shrink(torch.zeros(1, 8, 8), 9), "factor must be between 1 and 8, got 9"),
         (lambda: images.cut_tiles(torch.zeros(1, 8, 20), 9), "size must be between 1 and 8, got 9"),
         (lambda: images.cut_tiles(torch.zeros(1, 8, 8), 0), "size must be between 1 and 8, got 0"),

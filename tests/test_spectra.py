@@ -115,7 +115,10 @@ def test_window_given_as_a_tensor():
 
 @pytest.mark.parametrize("window", [None, "hann"])
 def test_radial_errors_are_those_of_the_draws(window):
-    n_draws, rings = 1000, slice(3, 17)  # lower rings lose power to the mean taken out under a window
+    n_draws, rings = (
+        1000,
+        slice(3, 17),
+    )  # lower rings lose power to the mean taken out under a window
     means, sems, bare = [], [], []
     for draw in noise(n_draws * 20, 1, 32, 32).split(20):
         spectrum = spectra.power_spectrum(draw, window=window)
@@ -154,7 +157,9 @@ def test_eq_power_law_fit_interval_covers_the_truth(alpha):
     covered = np.mean([low <= alpha <= high for low, high in (law.interval() for law in laws)])
     assert 0.935 <= covered <= 0.965
     # Counting ±ω twice, as a plain average over the ring does, shrinks the error by √2.
-    naive = np.mean([abs(law.alpha - alpha) < 1.96 * law.alpha_stderr / math.sqrt(2) for law in laws])
+    naive = np.mean(
+        [abs(law.alpha - alpha) < 1.96 * law.alpha_stderr / math.sqrt(2) for law in laws]
+    )
     assert naive < 0.9
 
 
@@ -184,7 +189,7 @@ def test_eq_power_law_fit_takes_a_profile_made_by_hand():
 
 
 def test_eq_bootstrap_error_is_that_of_the_photographs():
-    """Fields of scattered exponents: the scatter of the pooled fit is told by the bootstrap alone."""
+    """Fields of scattered exponents: the bootstrap alone tells the scatter of the pooled fit."""
     n_sets, n_fields = 60, 12
     pooled, claimed, within = [], [], []
     for seed in range(n_sets):
@@ -199,7 +204,9 @@ def test_eq_bootstrap_error_is_that_of_the_photographs():
         pooled.append(law.alpha)
         claimed.append(law.alpha_stderr)
         mean = replace(profiles[0], mean=torch.stack([p.mean for p in profiles]).mean(0))
-        within.append(spectra.fit_power_law(mean, fmin=1, fmax=16).alpha_stderr / math.sqrt(n_fields))
+        within.append(
+            spectra.fit_power_law(mean, fmin=1, fmax=16).alpha_stderr / math.sqrt(n_fields)
+        )
     true = np.std(pooled, ddof=1)
     assert 0.7 < np.mean(claimed) / true < 1.3  # true itself is known to 9 %
     assert np.mean(within) / true < 0.5
@@ -249,7 +256,7 @@ def test_def_frequency_covariance(shape):
 
 @pytest.mark.parametrize("shape", [(6, 6), (5, 5), (4, 7)])
 def test_thm_stationary_diagonal(shape):
-    """All shifts of any one image together are stationary: their covariance is diagonal, exactly."""
+    """All shifts of any one image together are stationary: an exactly diagonal covariance."""
     x = noise(*shape)
     shifts = torch.stack([x.roll((a, b), (0, 1)) for a in range(shape[0]) for b in range(shape[1])])
     covariance = spectra.frequency_covariance(shifts[:, None])[0]
@@ -344,8 +351,16 @@ GOOD = fourier.radial_average(torch.ones(16, 16))
         (lambda: spectra.fit_power_law(GOOD, fmin=1, fmax=9), ValueError, "fmax <= 8, got"),
         (lambda: spectra.fit_power_law(GOOD, fmin=0, fmax=8), ValueError, "0 < fmin"),
         (lambda: spectra.fit_power_law(GOOD, fmin=1, fmax=2), ValueError, "at least 3 bins, got 2"),
-        (lambda: spectra.fit_power_law(GOOD, fmin=1, fmax=math.nan), ValueError, "fmax must be fin"),
-        (lambda: spectra.fit_power_law([1.0], fmin=1, fmax=8), TypeError, "RadialProfile, got list"),
+        (
+            lambda: spectra.fit_power_law(GOOD, fmin=1, fmax=math.nan),
+            ValueError,
+            "fmax must be fin",
+        ),
+        (
+            lambda: spectra.fit_power_law([1.0], fmin=1, fmax=8),
+            TypeError,
+            "RadialProfile, got list",
+        ),
         (
             lambda: spectra.fit_power_law(
                 fourier.radial_average(torch.zeros(16, 16)), fmin=1, fmax=8

@@ -201,9 +201,7 @@ _TEST_COLUMNS = (1, 3, 0, 2)
 _CHUNK_PIXELS = 2**20
 
 
-def photographs(
-    names: Sequence[str] | None = None, *, cropped: bool = False
-) -> dict[str, Tensor]:
+def photographs(names: Sequence[str] | None = None, *, cropped: bool = False) -> dict[str, Tensor]:
     """Real photographs, read offline from the installed scikit-image.
 
     Table ``tab-photographs`` of the book lists them with source and licence; here the same table is
@@ -344,7 +342,8 @@ def cut_tiles(images: Tensor, size: int) -> Tensor:
     size = as_integer(size, "size", 1, min(height, width))
     top, left = height % size // 2, width % size // 2
     grid = grid[..., top : top + height // size * size, left : left + width // size * size]
-    tiles = grid.unfold(-2, size, size).unfold(-2, size, size)  # (..., C, rows, columns, size, size)
+    # (..., C, rows, columns, size, size)
+    tiles = grid.unfold(-2, size, size).unfold(-2, size, size)
     return tiles.movedim(-5, -3).reshape(-1, grid.shape[-3], size, size)
 
 

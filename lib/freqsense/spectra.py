@@ -510,7 +510,7 @@ def _ring_inflation(taper: Tensor | None, shape: tuple[int, int]) -> Tensor:
     ring = rings(tuple(shape))
     if taper is None:
         return torch.ones(len(ring.count), dtype=torch.float64)
-    # Power at ω and ω + δ of tapered Gaussian noise has the correlation |transform of taper²|² at δ.
+    # Of tapered Gaussian noise, power at ω and ω + δ correlates as |transform of taper²|² at δ.
     correlation = fft2(taper.double().cpu().square()).abs().square()  # (H, W)
     correlation = correlation / correlation[0, 0]
     bins = ring.bins.reshape(shape)

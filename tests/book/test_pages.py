@@ -98,6 +98,16 @@ def test_every_statement_has_a_numerical_check_named_after_its_label():
     assert {label for label in labels if label.replace("-", "_") not in checks} == set()
 
 
+def test_every_label_that_a_docstring_names_is_in_the_book():
+    text = "\n".join(read(page) for page in PAGES)
+    defined = set(re.findall(r"^ *(?::label:|:name:|name:) *([\w-]+) *$", text, re.M))
+    defined |= set(re.findall(r"^ *\$\$ *\(([\w-]+)\) *$", text, re.M))
+    docstrings = "\n".join(read(path) for path in (ROOT / "lib").rglob("*.py"))
+    named = set(re.findall(r"``((?:def|thm|lem|cor|eq|fig|tab)-[\w-]+)``", docstrings))
+    assert len(named) > 20
+    assert named - defined == set()
+
+
 def test_the_bibliography_is_cited_and_the_citations_are_in_it():
     assert cited_keys() == set(bibliography())
 
