@@ -229,3 +229,13 @@ def test_fft2_keeps_gradients():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_thm_hermitian_symmetry_gives_the_other_half(shape):
+    x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    half = torch.fft.rfft2(x, norm="ortho").abs()
+    whole = fourier.unfold_half(half, shape[1])
+    assert torch.allclose(whole, fourier.fft2(x).abs(), atol=ATOL[torch.float64])
+    with pytest.raises(ValueError, match="columns"):
+        fourier.unfold_half(half, shape[1] + 2)

@@ -1,6 +1,7 @@
 """Argument checks shared by all modules: each error says what was expected and what came."""
 
 import difflib
+from collections.abc import Iterable
 from numbers import Integral, Real
 
 import numpy as np
@@ -26,6 +27,16 @@ def as_images(images: object, name: str = "images") -> Tensor:
         bad = int((~torch.isfinite(stack)).sum())
         raise ValueError(f"{name} must be finite, got {bad} NaN or infinite pixels")
     return stack
+
+
+def as_stacks(images: object) -> Iterable:
+    """Return the stacks of a stream: one stack (N, C, H, W), or any iterable of them."""
+    if isinstance(images, Tensor | np.ndarray):
+        return [images]
+    if not isinstance(images, Iterable) or isinstance(images, str | bytes | dict):
+        kind = type(images).__name__
+        raise TypeError(f"images must be a stack (N, C, H, W) or an iterable of them, got {kind}")
+    return images
 
 
 def as_grid(values: object, name: str = "values") -> Tensor:

@@ -297,6 +297,88 @@ def radial_average(values: Tensor, *, fftshifted: bool = False) -> RadialProfile
     return RadialProfile(ring.frequency.clone(), mean, sem, ring.count.clone(), shape)
 
 
+def select_bins(profile: RadialProfile, fmin: float, fmax: float) -> tuple[RadialProfile, Tensor]:
+    r"""Tell which bins of a profile lie between two radial frequencies.
+
+    .. math:: \{k : f_\mathrm{min} \le k \le f_\mathrm{max}\}
+
+    The bins are those of definition ``def-radial-average`` of the book; a fit needs three.
+
+    Parameters
+    ----------
+    profile : a RadialProfile that holds one curve.
+    fmin, fmax : first and last bin, in cycles/image, both included.
+
+    Returns
+    -------
+    (profile, bins) : the profile with ``mean`` (R,), and the indices of the bins.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``profile`` is no RadialProfile or holds several curves, not 0 < fmin < fmax within the
+        grid, or fewer than three bins remain.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from freqsense import fourier
+    >>> fourier.select_bins(fourier.radial_average(torch.ones(16, 16)), 2, 5)[1].tolist()
+    [2, 3, 4, 5]
+    """
+    if not isinstance(profile, RadialProfile):
+        raise TypeError(f"profile must be a RadialProfile, got {type(profile).__name__}")
+    profile = profile.single()
+    # The mean radius of bin k lies within half a cycle of k, also on a profile without its grid.
+    ring = (torch.as_tensor(profile.frequency) + 0.5).floor()
+    last = int(ring.max())
+    fmin, fmax = as_real(fmin, "fmin"), as_real(fmax, "fmax")
+    if not 0 < fmin < fmax <= last:
+        raise ValueError(f"expected 0 < fmin < fmax <= {last}, got fmin={fmin} and fmax={fmax}")
+    bins = ((ring >= fmin) & (ring <= fmax)).nonzero().squeeze(1)
+    if len(bins) < 3:
+        raise ValueError(f"a fit needs at least 3 bins, got {len(bins)} from {fmin} to {fmax}")
+    return profile, bins
+
+
+def unfold_half(half: Tensor, width: int) -> Tensor:
+    r"""Complete an even map from its non-negative horizontal frequencies.
+
+    .. math:: v(-\omega) = v(\omega)
+
+    What :func:`torch.fft.rfft2` leaves out of the squared modulus of a real image's transform
+    (theorem ``thm-hermitian-symmetry`` of the book).
+
+    Parameters
+    ----------
+    half : (..., H, W // 2 + 1), real.
+    width : W.
+
+    Returns
+    -------
+    tensor (..., H, W), in the order of :func:`fft2`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``half`` is no float tensor with W // 2 + 1 columns.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from freqsense import fourier
+    >>> x = torch.rand(5, 6, generator=torch.Generator().manual_seed(0))
+    >>> half = torch.fft.rfft2(x, norm="ortho").abs()
+    >>> bool(torch.allclose(fourier.unfold_half(half, 6), fourier.fft2(x).abs()))
+    True
+    """
+    half, width = as_grid(half, "half"), as_integer(width, "width", 1)
+    if half.shape[-1] != width // 2 + 1:
+        raise ValueError(f"half must have {width // 2 + 1} columns, got {half.shape[-1]}")
+    rest = half[..., 1 : (width + 1) // 2].flip(-2, -1).roll(1, -2)
+    return torch.cat([half, rest], dim=-1)
+
+
 @dataclass(frozen=True)
 class Rings:
     """Ring membership of the D = HW points of a grid, flattened in the order of :func:`fft2`.

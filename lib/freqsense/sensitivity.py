@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from freqsense._checks import REAL_DTYPES, as_choice, as_images, as_integer
+from freqsense._checks import REAL_DTYPES, as_choice, as_images, as_integer, as_stacks
 from freqsense._moments import Moments
-from freqsense.fourier import RadialProfile, radial_average, rings
-from freqsense.spectra import _select_bins, _stacks, _unfold_half
+from freqsense.fourier import RadialProfile, radial_average, rings, select_bins, unfold_half
 
 _FORMAT = 1  # of saved maps
 
@@ -230,7 +229,7 @@ def slope(profile: RadialProfile, fmin: float, fmax: float) -> Slope:
     >>> round(line.slope, 2)
     -1.0
     """
-    profile, bins = _select_bins(profile, fmin, fmax)
+    profile, bins = select_bins(profile, fmin, fmax)
     mean = torch.as_tensor(profile.mean, dtype=torch.float64)[bins]
     if not (mean > 0).all():
         raise ValueError("profile must be positive in every bin that is fitted")
@@ -302,7 +301,7 @@ def _as_map(
     half: Tensor, stderr: Tensor, ring: Moments, shape: tuple[int, int], n_summed: int
 ) -> SensitivityMap:
     scale = n_summed**-0.5
-    values, stderr = (_unfold_half(map_.cpu() * scale, shape[1]) for map_ in (half, stderr))
+    values, stderr = (unfold_half(map_.cpu() * scale, shape[1]) for map_ in (half, stderr))
     return SensitivityMap(values, stderr, ring.count, ring.standard_error().cpu() * scale)
 
 
@@ -370,7 +369,7 @@ def _batches(images: object, labels: object, batch_size: int, of: str) -> Iterat
         raise ValueError("labels are for of='loss' and a stack of images; leave them out otherwise")
     if labels is None and of == "loss" and is_stack:
         raise ValueError("of='loss' needs labels, the classes (N,) of the images")
-    items = ((images, labels),) if is_stack else _stacks(images)
+    items = ((images, labels),) if is_stack else as_stacks(images)
     return _split_items(items, batch_size, of, "" if is_stack else "batch {} of ")
 
 

@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from freqsense._checks import as_grid, as_images, as_integer, as_real
+from freqsense._checks import as_grid, as_images, as_integer, as_real, as_stacks
 from freqsense._moments import Moments
 from freqsense.fourier import (
     RadialProfile,
@@ -18,6 +18,8 @@ from freqsense.fourier import (
     frequencies,
     radial_average,
     rings,
+    select_bins,
+    unfold_half,
 )
 
 # Pixels transformed at a time, and images at least: few enough for constant memory, and enough that
@@ -112,7 +114,7 @@ def power_spectrum(
             taper = None if window is None else _as_window(window, batch)  # (H, W)
         moments.add(_half_power(batch, taper, center))  # (n, C, H, W // 2 + 1)
     values, stderr = (
-        _unfold_half(half.cpu(), width) for half in (moments.mean, moments.standard_error())
+        unfold_half(half.cpu(), width) for half in (moments.mean, moments.standard_error())
     )
     return PowerSpectrum(values, stderr, moments.count, _ring_inflation(taper, values.shape[-2:]))
 
@@ -184,7 +186,7 @@ def fit_power_law(profile: RadialProfile, *, fmin: float, fmax: float) -> PowerL
     >>> low < 2.0 < high
     True
     """
-    profile, bins = _select_bins(profile, fmin, fmax)
+    profile, bins = select_bins(profile, fmin, fmax)
     fit = _GammaFit(profile, bins)
     alpha, log_amplitude = fit.solve()
     stderr = fit.alpha_stderr(alpha, log_amplitude)
@@ -240,7 +242,7 @@ def bootstrap_power_law(
     """
     n_resamples = as_integer(n_resamples, "n_resamples", 2)
     means = _stack_means(profiles)  # (M, R)
-    pooled, bins = _select_bins(replace(profiles[0], mean=means.mean(0)), fmin, fmax)
+    pooled, bins = select_bins(replace(profiles[0], mean=means.mean(0)), fmin, fmax)
     alpha, log_amplitude = _GammaFit(pooled, bins).solve()
     generator = torch.Generator().manual_seed(as_integer(seed, "seed", 0))
     draws = torch.randint(len(means), (n_resamples, len(means)), generator=generator)
@@ -310,7 +312,7 @@ def orientation_profile(
         raise ValueError(f"values must be one map (H, W), got {tuple(grid.shape)}")
     n_sectors = as_integer(n_sectors, "n_sectors", 2)
     shape = tuple(grid.shape)
-    profile, bins = _select_bins(radial_average(grid), fmin, fmax)
+    profile, bins = select_bins(radial_average(grid), fmin, fmax)
     ring = rings(shape)
     inside = ring.half & torch.isin(ring.bins, bins)  # (D,)
     relative = grid.flatten()[inside] / profile.mean[ring.bins[inside]]
@@ -454,7 +456,7 @@ def stationarity(
 def _batches(images: Tensor | np.ndarray | Iterable) -> Iterator[Tensor]:
     """Yield checked stacks (n, C, H, W) of one size, small enough for the cache."""
     seen = None
-    for index, item in enumerate(_stacks(images)):
+    for index, item in enumerate(as_stacks(images)):
         stack = item[0] if isinstance(item, tuple | list) and len(item) else item
         name = "images" if stack is images else f"batch {index} of images"
         if isinstance(stack, Tensor | np.ndarray) and stack.ndim != 4:
@@ -470,15 +472,6 @@ def _batches(images: Tensor | np.ndarray | Iterable) -> Iterator[Tensor]:
             yield as_images(stack[start : start + step], name)
     if seen is None:
         raise ValueError("images must hold at least one image, got an empty iterable")
-
-
-def _stacks(images: Tensor | np.ndarray | Iterable) -> Iterable:
-    if isinstance(images, Tensor | np.ndarray):
-        return [images]
-    if not isinstance(images, Iterable) or isinstance(images, str | bytes | dict):
-        kind = type(images).__name__
-        raise TypeError(f"images must be a stack (N, C, H, W) or an iterable of them, got {kind}")
-    return images
 
 
 def _as_window(window: str | Tensor, batch: Tensor) -> Tensor:
@@ -532,12 +525,6 @@ def _half_power(batch: Tensor, taper: Tensor | None, center: bool) -> Tensor:
     return power
 
 
-def _unfold_half(half: Tensor, width: int) -> Tensor:
-    """Full (C, H, W) map from its half: P(-ω) = P(ω) for real images."""
-    rest = half[..., 1 : (width + 1) // 2].flip(-2, -1).roll(1, -2)
-    return torch.cat([half, rest], dim=-1)
-
-
 def _transforms(images, window, center) -> Iterator[tuple[Tensor, tuple[int, int]]]:
     """Yield transforms (n, C, D) in complex128, with (H, W), of images small enough for D x D."""
     taper = None
@@ -569,23 +556,6 @@ def _coherence_by_shift(squared: Tensor, power: Tensor, shape: tuple[int, int]) 
     pairs.index_add_(0, shift.flatten(), both.flatten())
     coherence = total / pairs
     return (coherence / coherence[0]).reshape(shape)
-
-
-def _select_bins(profile: RadialProfile, fmin: float, fmax: float) -> tuple[RadialProfile, Tensor]:
-    """The one curve of the profile and the indices of its bins fmin to fmax."""
-    if not isinstance(profile, RadialProfile):
-        raise TypeError(f"profile must be a RadialProfile, got {type(profile).__name__}")
-    profile = profile.single()
-    # The mean radius of bin k lies within half a cycle of k, also on a profile without its grid.
-    ring = (torch.as_tensor(profile.frequency) + 0.5).floor()
-    last = int(ring.max())
-    fmin, fmax = as_real(fmin, "fmin"), as_real(fmax, "fmax")
-    if not 0 < fmin < fmax <= last:
-        raise ValueError(f"expected 0 < fmin < fmax <= {last}, got fmin={fmin} and fmax={fmax}")
-    bins = ((ring >= fmin) & (ring <= fmax)).nonzero().squeeze(1)
-    if len(bins) < 3:
-        raise ValueError(f"a fit needs at least 3 bins, got {len(bins)} from {fmin} to {fmax}")
-    return profile, bins
 
 
 def _stack_means(profiles: Sequence[RadialProfile]) -> Tensor:
