@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import torch
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, nnls
 from timing import median_seconds, print_row, time_pair
 from torch import nn
 
@@ -26,6 +26,12 @@ SHAPES = [
     )
     for kernel in sorted({1, 3, 5, 9, 15, side})
     if kernel <= side and n * channels[0] * channels[1] // channels[2] * (side * kernel) ** 2 < 1e9
+]
+# Wide layers, in which the products between the transforms have a share that counts.
+SHAPES += [
+    (n, 256, 256, 1, side, kernel)
+    for n, side, kernels in ((1, 8, (1, 3, 8)), (1, 16, (3, 9, 16)), (64, 8, (1, 3, 8)))
+    for kernel in kernels
 ]
 
 
@@ -117,23 +123,27 @@ def bench_singular_values():
         target = "at least 100x at 32x32, grows as the pixels squared"
         print_row(f"dense SVD / singular_values, 64 to 64, {side}x{side}", f"{ratio:.0f}x", target)
     seconds = median_seconds(lambda: layers.singular_values(layer, (32, 32)), rounds=3)
-    print_row("singular_values, 64 to 64, 32x32", f"{seconds * 1e3:.0f} ms", "dense: 275 GB")
+    print_row(
+        "singular_values, 64 to 64, 32x32", f"{seconds * 1e3:.0f} ms", "dense: 34 GB of float64"
+    )
 
 
 def best_seconds(jobs, budget):
     """Least seconds of each job, in turns: what disturbs one run in ten leaves these alone.
 
-    Each runs once untimed at its turn, since the job before leaves cold caches and an emptied heap.
+    Each runs once untimed at its turn, since the job before leaves cold caches and an emptied heap;
+    the turns go to and fro, so that no job always follows the same one.
     """
-    times = [[] for _ in jobs]
-    start = time.perf_counter()
-    while len(times[0]) < 3 or (time.perf_counter() - start < budget and len(times[0]) < 40):
-        for column, job in zip(times, jobs, strict=True):
+    turns = [(job, []) for job in jobs]
+    start, rounds = time.perf_counter(), 0
+    while rounds < 4 or (time.perf_counter() - start < budget and rounds < 40):
+        for job, seconds in turns[:: (-1) ** rounds]:
             job()
             before = time.perf_counter()
             job()
-            column.append(time.perf_counter() - before)
-    return [min(column) for column in times]
+            seconds.append(time.perf_counter() - before)
+        rounds += 1
+    return [min(seconds) for _, seconds in turns]
 
 
 def calibrate(limit=110.0):
@@ -156,10 +166,15 @@ def calibrate(limit=110.0):
 
 
 def fit(terms, seconds):
-    """Positive coefficients with the least error of the logarithm; outliers count little."""
+    """Positive coefficients with the least error of the logarithm; outliers count little.
+
+    The search starts from the least relative error, which has a single minimum.
+    """
     used = terms.any(0)
     terms = terms[:, used]
-    start = np.log(np.median(seconds[:, None] / np.maximum(terms, 1), axis=0) / 5)
+    shares = terms / seconds[:, None]
+    start = nnls(shares, np.ones(len(seconds)))[0]
+    start = np.log(np.maximum(start, 1e-3 / shares.mean(0)))
     solution = least_squares(
         lambda logs: np.log(terms @ np.exp(logs)) - np.log(seconds),
         start,

@@ -22,8 +22,14 @@ _MAX_CIRCULANT_ENTRIES = 2**26
 # on another machine both routes get faster or slower together, and a choice that is wrong is wrong
 # near the crossover, where it costs little.
 _SECONDS = {
-    False: ((9.1e-5, 3.3e-10, 9.6e-12, 5.0e-12, 0), (1.9e-4, 1.3e-10, 1.9e-11)),
-    True: ((3.7e-4, 1.4e-9, 2.8e-10, 1.5e-11, 5.1e-12), (5.5e-4, 3.0e-10, 4.6e-11)),
+    False: (
+        (8.4e-5, 7.5e-10, 2.9e-10, 9.6e-11, 7.4e-12, 4.3e-12, 0),
+        (1.8e-4, 5.4e-9, 6.4e-11, 6.0e-12),
+    ),
+    True: (
+        (3.9e-4, 2.1e-9, 6.6e-10, 5.6e-10, 2.6e-10, 1.5e-11, 4.1e-12),
+        (5.7e-4, 3.1e-8, 1.9e-10, 6.3e-12),
+    ),
 }
 
 # Direct convolution computes channels in vectors of this many.
@@ -54,8 +60,8 @@ class CircularConv2d(nn.Conv2d):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range; on a call, if the input has other channels than the layer,
-        is no real (N, C, H, W) stack, or is smaller than the kernel.
+        If an argument is out of range; on a call, if the weights are neither float32 nor float64,
+        or the input is no (N, C_in, H, W) stack of their type, or smaller than the kernel.
 
     Source
     ------
@@ -85,6 +91,8 @@ class CircularConv2d(nn.Conv2d):
             if as_integer(channels, name, 1) % groups:
                 raise ValueError(f"{name} must be a multiple of groups={groups}, got {channels}")
         both = (kernel_size, kernel_size) if isinstance(kernel_size, Integral) else kernel_size
+        if not isinstance(both, tuple | list) or len(both) != 2:
+            raise ValueError(f"kernel_size must be k or (kh, kw), got {kernel_size!r}")
         self.method = as_choice(method, "method", METHODS)
         super().__init__(
             in_channels,
@@ -99,7 +107,7 @@ class CircularConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C_in, H, W) to (N, C_out, H, W)."""
         self._check_input(x)
-        method = self.method
+        method = as_choice(self.method, "method", METHODS)  # it may have been set since
         if method == "auto":
             weight = self.weight
             gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
@@ -118,6 +126,7 @@ class CircularConv2d(nn.Conv2d):
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             expected = f"(N, {self.in_channels}, H, W)"
             raise ValueError(f"x must have shape {expected}, got {tuple(x.shape)}")
+        _check_dtype(self)
         if x.dtype != self.weight.dtype:
             raise TypeError(f"x must be {self.weight.dtype}, as the weights, got {x.dtype}")
         _check_fits(self.kernel_size, tuple(x.shape[-2:]))
@@ -378,7 +387,6 @@ def operation_counts(
     )
 
 
-@lru_cache(maxsize=1024)  # the sums take as long as a small convolution
 def choose_method(
     x_shape: tuple[int, int, int, int],
     weight_shape: tuple[int, int, int, int],
@@ -390,12 +398,13 @@ def choose_method(
 
     .. math:: t = t_0 + \sum_i s_i n_i
 
-    The n_i are the operations of equations ``eq-cost-direct`` and ``eq-cost-fft`` of the book and
-    the numbers moved in memory, the s_i seconds for each of them, measured on a CPU in float32.
+    The n_i are the operations of equations ``eq-cost-direct`` and ``eq-cost-fft`` of the book, the
+    numbers moved in memory and the rows to transform, the s_i seconds for each of them, measured
+    on a CPU in float32.
 
     Parameters
     ----------
-    x_shape, weight_shape, groups : as for :func:`operation_counts`; the shapes as tuples.
+    x_shape, weight_shape, groups : as for :func:`operation_counts`.
     gradient : count the backward pass too.
 
     Returns
@@ -413,10 +422,16 @@ def choose_method(
     >>> [layers.choose_method((64, 16, 32, 32), (32, 16, k, k)) for k in (3, 32)]
     ['direct', 'fft']
     """
+    shapes = (tuple(s) if isinstance(s, list) else s for s in (x_shape, weight_shape))
+    return _cheaper_route(*shapes, groups, bool(gradient))
+
+
+@lru_cache(maxsize=1024)  # the sums take as long as a small convolution
+def _cheaper_route(x_shape: tuple, weight_shape: tuple, groups: int, gradient: bool) -> str:
     routes = _cost_terms(x_shape, weight_shape, groups, gradient)
     direct, fft = (
         sum(seconds * number for seconds, number in zip(coefficients, terms, strict=True))
-        for coefficients, terms in zip(_SECONDS[bool(gradient)], routes, strict=True)
+        for coefficients, terms in zip(_SECONDS[gradient], routes, strict=True)
     )
     return "fft" if fft < direct else "direct"
 
@@ -428,19 +443,24 @@ def _cost_terms(
     counts = operation_counts(x_shape, weight_shape, groups)
     n, c_in, height, width = x_shape
     c_out, c_group, kh, kw = weight_shape
-    padded = n * c_in * (height + kh - 1) * (width + kw - 1)
-    moved = padded + n * c_out * height * width
     depthwise = groups > 1 and c_group == 1 and c_out == groups  # PyTorch has code of its own
-    out = counts.direct * _idle_lanes(c_out if depthwise else c_out // groups)
-    both = out * _idle_lanes(c_group)  # the gradients have the channels in at the innermost too
-    return (
-        (1, moved, out * depthwise, out * (not depthwise), both * (gradient and not depthwise)),
-        (1, counts.transforms, counts.products),
+    idle_in, idle_out = map(_idle_lanes, (c_in, c_out) if depthwise else (c_group, c_out // groups))
+    padded = n * c_in * (height + kh - 1) * (width + kw - 1)
+    result = n * c_out * height * width
+    weights = c_out * c_group * kh * kw
+    out = counts.direct * idle_out
+    both = out * idle_in  # the gradients have the channels in at the innermost too
+    # A call, weights and images moved, these again in blocks of whole vectors, operations.
+    direct = (
+        *(1, weights, padded + result, padded * idle_in * gradient + result * idle_out),
+        *(out * depthwise, out * (not depthwise), both * (gradient and not depthwise)),
     )
+    n_rows = (height + width) * (n * c_in + c_out * c_group + n * c_out)
+    return direct, (1, n_rows, counts.transforms, counts.products)
 
 
 def _idle_lanes(channels: int) -> float:
-    """How many times the work is computed if channels fill whole vectors."""
+    """How many times the work is computed, or moved, if channels fill whole vectors."""
     return math.ceil(channels / _LANES) * _LANES / channels
 
 
@@ -506,13 +526,17 @@ def _check_layer(layer: object, shape: tuple[int, int]) -> None:
     if layer.stride != (1, 1):
         raise ValueError(f"layer must have stride 1 (a stride aliases), got {layer.stride}")
     _check_padding(layer)
-    if layer.weight.dtype not in REAL_DTYPES:
-        raise TypeError(f"layer must have float32 or float64 weights, got {layer.weight.dtype}")
+    _check_dtype(layer)
     if not torch.isfinite(layer.weight).all():
         bad = int((~torch.isfinite(layer.weight)).sum())
         raise ValueError(f"layer must have finite weights, got {bad} NaN or infinite ones")
     sides = zip(layer.kernel_size, layer.dilation, strict=True)
     _check_fits(tuple(dilation * (side - 1) + 1 for side, dilation in sides), shape)
+
+
+def _check_dtype(layer: nn.Conv2d) -> None:
+    if layer.weight.dtype not in REAL_DTYPES:
+        raise TypeError(f"layer must have float32 or float64 weights, got {layer.weight.dtype}")
 
 
 def _check_padding(layer: nn.Conv2d) -> None:
