@@ -71,8 +71,11 @@ def locked(text, environment):
 @pytest.mark.parametrize("environment", environments(), ids=lambda e: "-".join(e.values()))
 def test_the_lock_has_every_dependency_within_its_range(text, project, environment):
     versions = locked(text, environment)
-    ranges = project["dependencies"] + project["optional-dependencies"]["dev"]
-    for needed in map(Requirement, ranges):
+    extras = project["optional-dependencies"]
+    ranges = [Requirement(line) for line in project["dependencies"] + extras["dev"]]
+    own = [extra for needed in ranges if needed.name == project["name"] for extra in needed.extras]
+    ranges += [Requirement(line) for extra in own for line in extras[extra]]
+    for needed in (needed for needed in ranges if needed.name != project["name"]):
         version = versions.get(canonicalize_name(needed.name))
         assert version, f"{needed.name} is not in the lock: run `make lock`"
         assert needed.specifier.contains(Version(version)), f"{needed} but {version} in the lock"

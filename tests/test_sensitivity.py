@@ -1,6 +1,8 @@
 """Sensitivity: against Jacobians, finite differences and linear networks; probes; state; files."""
 
+import io
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -374,6 +376,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
         ({"values": np.full((2, 8, 6), np.nan)}, "finite values of at least 0"),
         ({"values": -np.ones((2, 8, 6))}, "finite values of at least 0"),
         ({"stderr": np.full((2, 8, 6), np.inf)}, "finite standard errors"),
+        ({"stderr": -np.ones((2, 8, 6))}, "standard errors of at least 0"),
         ({"ring_stderr": np.ones((2, 9))}, r"expected ring_stderr \(2, 4\)"),
         ({"n_images": 0}, "positive integer n_images"),
         ({"n_images": 2.5}, "positive integer n_images"),
@@ -399,6 +402,55 @@ def test_no_file_and_no_zip(tmp_path):
         (tmp_path / "map.npz").write_bytes(content)
         with pytest.raises(ValueError, match="no saved SensitivityMap"):
             SensitivityMap.load(tmp_path / "map.npz")
+    np.save(tmp_path / "map.npy", np.ones(3))
+    with pytest.raises(ValueError, match="got a single one"):
+        SensitivityMap.load(tmp_path / "map.npy")
+
+
+def test_any_damaged_byte_is_found_or_harmless(tmp_path):
+    """Whatever is damaged: the same map, or the one error, and no other."""
+    path = tmp_path / "map.npz"
+    result = measure_sensitivity(small_net(), noise(4, 2, 8, 6))
+    result.save(path)
+    content, found = path.read_bytes(), 0
+    for place in range(0, len(content), 5):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            assert torch.equal(SensitivityMap.load(path).values, result.values)
+        except ValueError as error:
+            assert "no saved SensitivityMap" in str(error)
+            found += 1
+    assert found > len(content) / 5 / 2
+
+
+def test_a_file_that_claims_or_unpacks_to_too_much_is_refused(tmp_path):
+    path = tmp_path / "map.npz"
+    np.savez_compressed(path, values=np.zeros((1000, 1000)))
+    with pytest.raises(ValueError, match="without compression"):
+        SensitivityMap.load(path)
+    header = io.BytesIO()
+    shape = {"descr": "<f8", "fortran_order": False, "shape": (10**7, 10**3, 10**3)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("values.npy", header.getvalue())
+    with pytest.raises(ValueError, match="no saved SensitivityMap"):
+        SensitivityMap.load(path)
+
+
+def test_saving_names_a_missing_folder_and_leaves_files_for_all_to_read(tmp_path):
+    result = measure_sensitivity(small_net(), noise(4, 2, 8, 6))
+    with pytest.raises(FileNotFoundError, match="no folder .*missing to save map.npz in"):
+        result.save(tmp_path / "missing" / "map.npz")
+    result.save(tmp_path / "map.npz")
+    (tmp_path / "plain").write_bytes(b"")
+    modes = {(tmp_path / name).stat().st_mode for name in ("map.npz", "plain")}
+    assert len(modes) == 1
+    with pytest.raises(OSError):
+        result.save(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"map.npz", "plain"}
+    assert not list(tmp_path.parent.glob(tmp_path.name + "?*"))
 
 
 IMAGES = torch.zeros(3, 2, 8, 8, dtype=torch.float64)
@@ -466,6 +518,23 @@ NET = small_net()
         ),
         (lambda: measure_sensitivity(NET[:-2], IMAGES), ValueError, r"to \(3, K\), got \(3, 3, 2"),
         (lambda: measure_sensitivity(lambda x: x.mean(), IMAGES), ValueError, r"got \(\)"),
+        (
+            lambda: measure_sensitivity(lambda x: NET(x)[:, :0], IMAGES),
+            ValueError,
+            r"to \(3, K\), got \(3, 0\)",
+        ),
+        (lambda: measure_sensitivity(lambda x: NET(x) + 0j, IMAGES), ValueError, "must be real"),
+        (
+            lambda: measure_sensitivity(lambda x: torch.ones(3, 2).requires_grad_(), IMAGES),
+            ValueError,
+            "must depend on the images",
+        ),
+        (lambda: measure_sensitivity(NET, IMAGES, n_probes=3), ValueError, "for method='probe'"),
+        (
+            lambda: measure_sensitivity(NET, IMAGES, of="loss", labels=[0, 1, 2]),
+            TypeError,
+            "tensor or a numpy array .* got list",
+        ),
         (
             lambda: measure_sensitivity(lambda x: NET(x).detach(), IMAGES),
             ValueError,

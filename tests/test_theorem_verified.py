@@ -22,7 +22,7 @@ SOURCES = [
 # towards zero and never get there.
 OFF = 1e-3
 
-# Where training stops, as a share of the largest gradient: rounding errors allow a little less.
+# Where training stops, as a share of the pull of decay.
 GRADIENT = 1e-7
 
 

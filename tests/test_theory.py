@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import minimize_scalar
 from tolerances import ATOL
 
-from freqsense import filters, fourier, images, layers, models, theory
+from freqsense import _solver, filters, fourier, images, layers, models, theory
 
 SHAPES = [(4, 4), (5, 5), (4, 7), (6, 3)]
 TIGHT = ATOL[torch.float64]
@@ -538,6 +538,28 @@ def test_the_gap_bounds_what_is_left_to_gain(depth, loss):
         assert rough.iterations <= best.iterations
 
 
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_the_gap_bounds_what_is_left_to_gain_at_any_map(loss, depth, n_outputs):
+    """Far from the minimum, and at 0, where residuals are not dual feasible as they are."""
+    x, y = photo_task()
+    y = torch.stack([y, noise(len(y)).sign()], 1)[:, :n_outputs]
+    best = theory.solve(x, y, weight_decay=0.1, depth=depth, loss=loss, tolerance=1e-12)
+    basis = theory._half_basis((6, 6))
+    features = basis.features(fourier.fft2(x).flatten(2).numpy())
+    losses = [_solver.SampleLoss(features, y.numpy(), loss)]
+    if loss == "squared":
+        losses.append(_solver.GramLoss(features, y.numpy()))
+    penalty = _solver.Ridge(0.1) if depth == 1 else _solver.NuclearNorm(0.1 / 6, basis.scale)
+    for held in losses:
+        for size in (0, 0.01, 0.3):
+            b = size * noise(features.shape[1], n_outputs).numpy()
+            objective, gap = _solver._certify(held, penalty, b, held.push(b))
+            assert objective - best.objective <= gap + 1e-10
+            assert objective > best.objective
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("depth", [1, 2])
 def test_the_objective_is_that_of_the_map(shape, depth):
@@ -654,12 +676,35 @@ def test_deep_networks_escape_late(depth):
     assert (frozen == 0).all()
 
 
+@pytest.mark.parametrize("depth", [3, 5, 8])
+def test_tiny_starts_escape_when_the_formula_says(depth):
+    """The start is left so slowly that times after the escape are lost in rounding, not before."""
+    one = torch.ones(1, 1, dtype=torch.float64)
+    for start in (1e-30, 1e-100):
+        escape = start ** -(1 - 2 / depth) / ((1 - 2 / depth) * depth)
+        times = escape * torch.tensor([0.0, 0.5, 1.01], dtype=torch.float64)
+        r = theory.learning_curves(one, one, depth=depth, times=times, start=start).flatten()
+        assert r[0] < 1e-29 and r[1] < 1e-20 and r[2] == pytest.approx(1)
+
+
+def test_plain_numbers_keep_their_digits():
+    at_start = theory.learning_curves(ONES, ONES, depth=1, times=[0.0], start=0.1)
+    assert (at_start == 0.1).all()
+    targets = [0.1 * n for n in range(6)]
+    solutions = [
+        solve(y=y, depth=1).B for y in (targets, torch.tensor(targets, dtype=torch.float64))
+    ]
+    assert torch.equal(*solutions)
+
+
 # --- bad input ---
 
 ONES = torch.ones(3, 4)
 IMAGES, TARGETS = torch.randn(6, 1, 3, 4), torch.randn(6)
 NAN = torch.full((6, 1, 3, 4), torch.nan)
 CORRELATED = torch.eye(2).expand(3, 4, 2, 2)
+QUADRATIC = theory.quadratic_loss(IMAGES, TARGETS)
+POPULATION = theory.population_loss(ONES, ONES)
 
 
 @pytest.mark.parametrize(
@@ -723,7 +768,30 @@ CORRELATED = torch.eye(2).expand(3, 4, 2, 2)
             ValueError,
             "power",
         ),
+        (lambda: solve(y=None), TypeError, "targets must be an array of numbers, got NoneType"),
+        (lambda: solve(y=[[1.0], [2.0, 3.0]]), TypeError, "targets must be an array of numbers"),
+        (lambda: solve(y=(TARGETS > 0).long(), loss="logistic"), ValueError, r"-1 or \+1 .*got 0"),
+        (lambda: solve(x=IMAGES.double() * 1e160), ValueError, "images must lie between .*e\\+160"),
+        (lambda: solve(x=IMAGES.double() * 1e-160), ValueError, "images must lie between .*e-160"),
+        (
+            lambda: QUADRATIC(torch.ones(4, 3, 1, 1) + 0j),
+            ValueError,
+            r"complex128 .*\(3, 4, 1, 1\)",
+        ),
+        (
+            lambda: QUADRATIC(random_map((4, 3))),
+            ValueError,
+            r"\(3, 4, 1, 1\), got .*\(4, 3, 1, 1\)",
+        ),
+        (lambda: QUADRATIC(random_map((3, 4), 2)), ValueError, r"got .*\(3, 4, 2, 1\)"),
+        (lambda: POPULATION(random_map((3, 4), 2)), ValueError, r"got .*\(3, 4, 2, 1\)"),
         (lambda: curves(times=torch.tensor([-1.0])), ValueError, "times"),
+        (lambda: curves(times=torch.tensor([1j])), ValueError, "times must be finite real"),
+        (lambda: curves(times=None), TypeError, "times must be an array of numbers, got NoneType"),
+        (lambda: curves(start="a"), TypeError, "start must be an array of numbers, got str"),
+        (lambda: curves(start=ONES + 0j), ValueError, "start must be 0 or"),
+        (lambda: curves(start=math.nan), ValueError, "start must be 0 or .* got nan"),
+        (lambda: curves(start=1e-200), ValueError, "start must be 0 or 1e-100 to .* got 1e-200"),
         (lambda: curves(start=-1.0), ValueError, "start"),
         (lambda: curves(start=torch.ones(2, 4)), ValueError, r"shape \(3, 4\)"),
         (

@@ -1,5 +1,6 @@
 """Training: closed forms reached, decay that is L2, divergence named, seeds obeyed."""
 
+import copy
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from freqsense import fourier, layers, models
-from freqsense.training import minimize, train
+from freqsense.training import _Problem, minimize, train
 
 TIGHT = ATOL[torch.float64]
 
@@ -118,8 +119,53 @@ def test_minimize_says_when_it_has_not_converged():
     model = models.linear_cnn(2, width=1, shape=(6, 6)).double()
     fit = minimize(model, half_squares(x, y), weight_decay=0.1, max_iterations=5)
     assert not fit.converged and fit.iterations == 5 and fit.gradient_norm > 1e-6
-    never = minimize(model, half_squares(x, y), weight_decay=0.1, tolerance=0.0)
-    assert not never.converged and never.gradient_norm < 1e-9
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_minimize_without_tolerance_goes_on_to_rounding(depth, weight_decay):
+    """Where nothing but rounding is left it has converged, and a minimum is known for one."""
+    x, y = noise(30, 1, 6, 6), noise(30, 1, seed=1)
+    model = models.linear_cnn(depth, width=1, shape=(6, 6)).double()
+    fit = minimize(model, half_squares(x, y), weight_decay=weight_decay, tolerance=0.0)
+    assert fit.converged and fit.gradient_norm < 1e-13
+    again = minimize(model, half_squares(x, y), weight_decay=weight_decay)
+    assert again.converged
+    problem = _Problem(model, half_squares(x, y), weight_decay)
+    assert problem.is_noise()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1 + 1e-9)
+    assert not problem.is_noise()
+
+
+def test_minimize_is_not_content_with_a_share_of_a_large_first_gradient():
+    """Of all places where it can be stopped, only those near the minimum count as converged."""
+    x, y = 30 * noise(60, 1, 6, 6), noise(60, 1, seed=1)
+    expected, tempting = ridge(x, y, 1.0), 0
+    start = models.linear_cnn(1, width=1, shape=(6, 6)).double()
+    first = torch.autograd.grad(half_squares(x, y)(start), start.head)[0].norm()
+    for max_iterations in range(1, 60):
+        model = copy.deepcopy(start)
+        fit = minimize(
+            model,
+            half_squares(x, y),
+            weight_decay=1.0,
+            tolerance=1e-6,
+            max_iterations=max_iterations,
+        )
+        near = (model.head - expected).norm() < 1e-6 * expected.norm()
+        assert near or not fit.converged
+        tempting += not fit.converged and fit.gradient_norm < 1e-6 * first
+    assert tempting > 0 and fit.converged
+
+
+def test_minimize_of_a_linear_loss():
+    model = models.linear_cnn(1, width=1, shape=(2, 2)).double()
+    for factor in (1, 0):  # at 0 the decay alone is left, for Newton steps to finish
+        fit = minimize(model, lambda m, a=factor: a * m.head.sum(), weight_decay=0.5, tolerance=0.0)
+        assert fit.converged
+        assert torch.allclose(model.head, torch.full_like(model.head, -2 * factor))
 
 
 def test_minimize_goes_on_from_where_it_ended():
@@ -263,6 +309,38 @@ def test_the_seed_decides_the_run_and_the_global_state_stays():
     assert runs["first"] == runs["again"] != runs["other"]
 
 
+def test_modes_come_back_part_by_part_and_after_an_error():
+    x, y = two_classes(30)
+    model = small_net().train()
+    model[1].eval()
+    train(model, x, y, epochs=1, lr=0.01, weight_decay=0.0)
+    assert model.training and model[0].training and not model[1].training
+    model.eval()
+    with pytest.raises(ValueError, match="below"):
+        train(model, x, y + 1, epochs=1, lr=0.01, weight_decay=0.0)
+    assert not any(module.training for module in model.modules())
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_labels_are_checked_before_the_first_step():
+    """A class without an output, in the last image or in the validation set alone."""
+    x, y = two_classes(30)
+    wrong = y.clone()
+    wrong[-1] = 3
+    for labels, held_out in ((wrong, None), (y, (x, wrong))):
+        model = small_net()
+        before = [weight.clone() for weight in model.parameters()]
+        with pytest.raises(ValueError, match="below the 3 outputs of model, got 3"):
+            run(model, x, labels, batch_size=10, validation=held_out)
+        for old, new in zip(before, model.parameters(), strict=True):
+            assert torch.equal(old, new)
+
+
+def test_training_under_no_grad():
+    with torch.no_grad():
+        assert len(run().loss) == 1
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_validation_is_in_eval_mode_and_the_mode_comes_back(training):
     x, y = two_classes(60)
@@ -310,6 +388,21 @@ NET = models.linear_cnn(1, width=1, shape=(6, 6), n_outputs=3)
 DOUBLE = models.linear_cnn(1, width=1, shape=(6, 6), n_outputs=3).double()
 
 
+class Pair(nn.Module):
+    """A model that returns two things."""
+
+    def __init__(self):
+        super().__init__()
+        self.part = small_net()
+
+    def forward(self, x):
+        return self.part(x), x
+
+
+def frozen(model):
+    return copy.deepcopy(model).requires_grad_(False)
+
+
 def run(model=NET, x=X, y=Y, epochs=1, lr=0.1, weight_decay=0.1, **keywords):
     return train(model, x, y, epochs=epochs, lr=lr, weight_decay=weight_decay, **keywords)
 
@@ -318,7 +411,7 @@ def run(model=NET, x=X, y=Y, epochs=1, lr=0.1, weight_decay=0.1, **keywords):
     ("call", "error", "message"),
     [
         (lambda: run(model=len), TypeError, "torch.nn.Module"),
-        (lambda: run(model=nn.Flatten()), ValueError, "no parameters"),
+        (lambda: run(model=nn.Flatten()), ValueError, "must have parameters"),
         (lambda: run(x=X[0]), ValueError, r"\(N, C, H, W\)"),
         (lambda: run(x=X / 0), ValueError, "NaN or infinite"),
         (lambda: run(y=Y[:5]), ValueError, r"shape \(12,\), as the images, got \(5,\)"),
@@ -329,6 +422,23 @@ def run(model=NET, x=X, y=Y, epochs=1, lr=0.1, weight_decay=0.1, **keywords):
         (lambda: run(y=Y / 0, loss="squared"), ValueError, "labels must be finite"),
         (lambda: run(y=Y, loss="squared"), ValueError, r"\(N, 3\), as the outputs, got \(N, 1\)"),
         (lambda: run(y=Y, loss="logistic"), ValueError, "-1 or"),
+        (lambda: run(y=Y[:, None]), TypeError, r"classes \(N,\), got torch.int64 \(12, 1\)"),
+        (lambda: run(y=Y + 0j, loss="squared"), TypeError, "real numbers, got torch.complex64"),
+        (lambda: run(y=Y > 0, loss="logistic"), TypeError, "real numbers, got torch.bool"),
+        (lambda: run(y=torch.ones(12, 0), loss="squared"), ValueError, r"got \(12, 0\)"),
+        (lambda: run(y=1 * (Y > 0), loss="logistic"), ValueError, r"-1 or \+1 .* got 0"),
+        (
+            lambda: run(model=models.linear_cnn(1, width=1, shape=(6, 6)), y=0 * Y),
+            ValueError,
+            "at least 2, got 1",
+        ),
+        (lambda: run(model=frozen(NET)), ValueError, "require gradients, got none"),
+        (lambda: run(model=Pair()), ValueError, r"must return \(12, K\), got tuple"),
+        (
+            lambda: run(validation=(X[..., :5], Y)),
+            ValueError,
+            r"validation images must have shape \(N, 1, 6, 6\), got \(12, 1, 6, 5\)",
+        ),
         (lambda: run(loss="hinge"), ValueError, "cross_entropy, squared, logistic"),
         (lambda: run(optimizer="adamw"), ValueError, "mean 'adam'"),
         (lambda: run(epochs=0), ValueError, "epochs must be at least 1"),
@@ -344,6 +454,12 @@ def run(model=NET, x=X, y=Y, epochs=1, lr=0.1, weight_decay=0.1, **keywords):
             r"must return \(12, K\), got \(12, 2, 4, 4\)",
         ),
         (lambda: minimize(NET, half_squares(X, Y), weight_decay=0), TypeError, "model.double"),
+        (
+            lambda: minimize(frozen(DOUBLE), half_squares(X, Y), weight_decay=0),
+            ValueError,
+            "require gradients, got none",
+        ),
+        (lambda: minimize(DOUBLE, lambda m: m.head.sum() + 0j, weight_decay=0), ValueError, "real"),
         (lambda: minimize(DOUBLE, 3, weight_decay=0), TypeError, "map the model to a scalar"),
         (lambda: minimize(DOUBLE, lambda m: m.head, weight_decay=0), ValueError, "scalar"),
         (lambda: minimize(DOUBLE, lambda m: 3.0, weight_decay=0), ValueError, "scalar"),

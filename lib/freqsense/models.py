@@ -7,10 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from freqsense._checks import as_integer
+from freqsense._networks import (  # noqa: F401 (the four networks are public here)
+    as_image_shape,
+    check_images,
+    conv_actually,
+    myrtle_cnn,
+    resnet,
+    vgg,
+    weight_generator,
+)
 from freqsense.layers import CircularConv2d
-
-# Images or a teacher drawn with the same small seed must not be the initial weights over again.
-_SEED_MASK = 0x6D6F64656C73
 
 
 class LinearCNN(nn.Module):
@@ -69,9 +75,7 @@ class LinearCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) to outputs (N, K)."""
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.shape:
-            size = ", ".join(map(str, self.shape))
-            raise ValueError(f"images must have shape (N, {size}), got {tuple(x.shape)}")
+        check_images(x, self.shape)
         for layer in self.convolutions:
             x = layer(x)
         return x.flatten(1) @ self.head.flatten(1).T
@@ -129,13 +133,13 @@ def linear_cnn(
     depth = as_integer(depth, "depth", 1)
     width = as_integer(width, "width", 1)
     n_outputs = as_integer(n_outputs, "n_outputs", 1)
-    channels, *sides = _as_image_shape(shape)
+    channels, *sides = as_image_shape(shape)
     if depth > 1 and width < min(n_outputs, channels):
         raise ValueError(
             "the theorem assumes a hidden width of at least min(K, C), or the network cannot "
             f"realise every map: expected width >= {min(n_outputs, channels)}, got {width}"
         )
-    generator = torch.Generator().manual_seed(as_integer(seed, "seed", 0) ^ _SEED_MASK)
+    generator = weight_generator(seed)
     widths = [channels] + [width] * (depth - 1)
     convolutions = []
     for before, after in zip(widths[:-1], widths[1:], strict=True):
@@ -150,11 +154,3 @@ def linear_cnn(
 def _draw_weights(size: tuple[int, ...], generator: torch.Generator) -> Tensor:
     scale = 1 / math.sqrt(math.prod(size[2:]) * max(size[:2]))
     return torch.randn(size, generator=generator) * scale
-
-
-def _as_image_shape(shape: object) -> tuple[int, int, int]:
-    """(C, H, W) as positive ints, with C = 1 put in if only (H, W) is given."""
-    if not isinstance(shape, tuple | list | torch.Size) or len(shape) not in (2, 3):
-        raise ValueError(f"shape must be (C, H, W) or (H, W), got {shape!r}")
-    sides = [as_integer(side, f"shape[{axis}]", 1) for axis, side in enumerate(shape)]
-    return tuple(sides) if len(sides) == 3 else (1, *sides)

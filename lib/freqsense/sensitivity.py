@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -19,6 +21,11 @@ from freqsense._moments import Moments
 from freqsense.fourier import RadialProfile, radial_average, rings, select_bins, unfold_half
 
 _FORMAT = 1  # of saved maps
+
+_CUT_OFF = "the output of model must depend on the images, got one cut off from them"
+
+# What reading a damaged archive can raise, once its file is open.
+_BROKEN = (ValueError, zipfile.BadZipFile, EOFError, RuntimeError, OSError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class SensitivityMap:
     def save(self, path: str | os.PathLike) -> None:
         """Write the map to an ``.npz`` file, whole or not at all."""
         path = Path(path)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"no folder {path.parent} to save {path.name} in")
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
             try:
                 np.savez(
@@ -63,6 +72,7 @@ class SensitivityMap:
                     ring_stderr=self.ring_stderr.numpy(),
                 )
                 file.close()
+                os.chmod(file.name, 0o666 & ~_umask())  # temporary files are private
                 os.replace(file.name, path)
             except BaseException:
                 os.unlink(file.name)
@@ -71,12 +81,12 @@ class SensitivityMap:
     @classmethod
     def load(cls, path: str | os.PathLike) -> "SensitivityMap":
         """Read a map that :meth:`save` wrote; ValueError if the file is not one."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                columns = {name: file[name] for name in file.files}
-            _check_saved(columns)
-        except (ValueError, zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(f"{path} is no saved SensitivityMap: {error}") from error
+        with Path(path).open("rb") as file:
+            try:
+                columns = _read_columns(file)
+                _check_saved(columns)
+            except _BROKEN as error:
+                raise ValueError(f"{path} is no saved SensitivityMap: {error}") from error
         values, stderr, ring_stderr = (
             torch.from_numpy(columns[name]) for name in ("values", "stderr", "ring_stderr")
         )
@@ -110,9 +120,9 @@ def measure_sensitivity(
     .. math:: \mathbb E_z \bigl| \mathcal F(\nabla_x\, z^\top f)(\omega) \bigr|^2
         = \sum_k \bigl| \mathcal F(\nabla_x f_k)(\omega) \bigr|^2
 
-    The model runs in eval mode, and is left in the state it was found in, gradients included. Each
-    image must have outputs of its own: a normalisation over the batch is measured as if it were
-    constant.
+    A module runs in eval mode, and is left in the state it was found in, gradients included; a
+    plain function runs as it is, and so does any module inside it. Each image must have outputs of
+    its own: a normalisation over the batch is measured as if it were constant.
 
     Parameters
     ----------
@@ -128,7 +138,7 @@ def measure_sensitivity(
         a batch are held at a time.
     of : ``"logits"``, or ``"loss"`` for the cross-entropy of each image, which is a single output.
     labels : classes (N,) for ``of="loss"`` and a stack; an iterable brings its own.
-    n_probes : independent probes of every image.
+    n_probes : independent probes of every image, for ``method="probe"``.
     seed : of the probes; the global random state is left alone.
 
     Returns
@@ -141,7 +151,8 @@ def measure_sensitivity(
     ------
     TypeError, ValueError
         If an argument is out of range, the images differ in size or do not fit the model, the
-        output is not (N, K), does not depend on the images, or has a NaN or infinite gradient.
+        output is not a real (N, K), does not depend on the images, or has a NaN or infinite
+        gradient.
 
     Source
     ------
@@ -167,9 +178,10 @@ def measure_sensitivity(
         what = "average='mean'" if average == "mean" else "of='loss'"
         raise ValueError(f"{what} needs method='exact': probes give the mean square over outputs")
     batches = _batches(images, labels, as_integer(batch_size, "batch_size", 1), of)
-    n_probes = as_integer(n_probes, "n_probes", 1) if method == "probe" else None
+    if as_integer(n_probes, "n_probes", 1) > 1 and method == "exact":
+        raise ValueError(f"n_probes is for method='probe', got {n_probes} for method='exact'")
     generator = torch.Generator().manual_seed(as_integer(seed, "seed", 0))
-    total = _MeanSquare(n_probes or 1) if average == "rms" else _MeanSize()
+    total = _MeanSquare(n_probes) if average == "rms" else _MeanSize()
     with _at_rest(model, device) as (device, dtype), torch.inference_mode(False):
         for batch, classes in batches:
             leaf = batch.clone().to(device, dtype or batch.dtype).requires_grad_()  # (n, C, H, W)
@@ -177,7 +189,7 @@ def measure_sensitivity(
             if of == "loss":
                 directions = _loss_direction(outputs, classes)
             else:
-                directions = _directions(outputs, n_probes, generator)
+                directions = _directions(outputs, n_probes if method == "probe" else 0, generator)
             total.add(_gradients(outputs, leaf, directions), batch.shape[-2:])
             _check_finite(total)
     n_summed = outputs.shape[1] if reduce == "rms" and of == "logits" else 1
@@ -345,7 +357,7 @@ def _at_rest(model: Callable, device: str | torch.device | None) -> Iterator[tup
     modes = [(module, module.training) for module in model.modules()]
     flags = [(weight, weight.requires_grad) for weight in model.parameters()]
     floating = [weight for weight, _ in flags if weight.is_floating_point()]
-    home = flags[0][0].device if flags else None
+    home = next((each.device for each in chain(model.parameters(), model.buffers())), None)
     try:
         model.eval()
         for weight, _ in flags:
@@ -354,12 +366,12 @@ def _at_rest(model: Callable, device: str | torch.device | None) -> Iterator[tup
             model.to(device)
         yield (home if device is None else device), (floating[0].dtype if floating else None)
     finally:
-        if device is not None and home is not None:
-            model.to(home)
-        for weight, flag in flags:
-            weight.requires_grad_(flag)
         for module, mode in modes:
             module.training = mode
+        for weight, flag in flags:
+            weight.requires_grad_(flag)
+        if device is not None and home is not None:
+            model.to(home)
 
 
 def _batches(images: object, labels: object, batch_size: int, of: str) -> Iterator[tuple]:
@@ -393,8 +405,11 @@ def _split_items(items: Iterable, batch_size: int, of: str, prefix: str) -> Iter
 
 
 def _as_classes(rest: list, n_images: int, name: str) -> Tensor:
-    if not rest or not isinstance(rest[0], Tensor | np.ndarray):
+    if not rest:
         raise ValueError(f"of='loss' needs pairs (images, labels), got no labels with {name}")
+    if not isinstance(rest[0], Tensor | np.ndarray):
+        kind = type(rest[0]).__name__
+        raise TypeError(f"labels must be a torch tensor or a numpy array (N,), got {kind}")
     labels = torch.as_tensor(rest[0]).detach()
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise TypeError(f"labels must be integer classes, got {labels.dtype}")
@@ -407,18 +422,21 @@ def _outputs(model: Callable, leaf: Tensor) -> Tensor:
     """Outputs (n, K) of the model, checked."""
     with torch.enable_grad():
         outputs = model(leaf.clone())  # a model may write into its input, but not into a leaf
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(leaf):
+    fits = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == len(leaf)
+    if not fits or outputs.shape[1] == 0:
         got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ValueError(f"model must map {len(leaf)} images to ({len(leaf)}, K), got {got}")
+    if outputs.is_complex():
+        raise ValueError(f"the output of model must be real, got {outputs.dtype}")
     if not outputs.requires_grad:
-        raise ValueError("the output of model must depend on the images, got one cut off from them")
+        raise ValueError(_CUT_OFF)
     return outputs
 
 
-def _directions(outputs: Tensor, n_probes: int | None, generator: torch.Generator) -> Tensor:
-    """Directions (M, n, K) of the output: its K axes, or random signs."""
+def _directions(outputs: Tensor, n_probes: int, generator: torch.Generator) -> Tensor:
+    """Directions (M, n, K) of the output: its K axes, or random signs if there are probes."""
     n, n_outputs = outputs.shape
-    if n_probes is None:
+    if n_probes == 0:
         axes = torch.eye(n_outputs, dtype=outputs.dtype, device=outputs.device)
         return axes[:, None].expand(-1, n, -1)
     signs = torch.randint(2, (n, n_probes, n_outputs), generator=generator) * 2 - 1
@@ -438,12 +456,35 @@ def _loss_direction(outputs: Tensor, classes: Tensor) -> Tensor:
 def _gradients(outputs: Tensor, leaf: Tensor, directions: Tensor) -> Iterator[Tensor]:
     """Gradients (n, C, H, W) of the outputs along each direction."""
     for left, direction in zip(range(len(directions) - 1, -1, -1), directions, strict=True):
-        yield torch.autograd.grad(outputs, leaf, direction, retain_graph=left > 0)[0]
+        (gradient,) = torch.autograd.grad(
+            outputs, leaf, direction, retain_graph=left > 0, allow_unused=True
+        )
+        if gradient is None:
+            raise ValueError(_CUT_OFF)
+        yield gradient
 
 
 def _check_finite(total: _MeanSquare | _MeanSize) -> None:
     if not torch.isfinite(total.check()):
         raise ValueError("model has a NaN or infinite gradient on these images")
+
+
+def _read_columns(file: BinaryIO) -> dict[str, np.ndarray]:
+    """Arrays of an archive; nothing is unpickled, and nothing unpacks to more than the file."""
+    archive = np.load(file, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError("expected an archive of arrays, got a single one")
+    with archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.zip.infolist()):
+            raise ValueError("expected an archive without compression")
+        return {name: archive[name] for name in archive.files}
+
+
+def _umask() -> int:
+    """Permissions that new files of this process lack, which can only be read by setting them."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _check_saved(columns: dict[str, np.ndarray]) -> None:
@@ -468,5 +509,6 @@ def _check_saved(columns: dict[str, np.ndarray]) -> None:
         raise ValueError(f"expected a positive integer n_images, got {n_images}")
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ValueError("expected finite values of at least 0")
-    if n_images > 1 and not (np.isfinite(stderr).all() and np.isfinite(ring_stderr).all()):
-        raise ValueError("expected finite standard errors")
+    errors = np.concatenate([stderr.ravel(), ring_stderr.ravel()])
+    if n_images > 1 and not (np.isfinite(errors).all() and (errors >= 0).all()):
+        raise ValueError("expected finite standard errors of at least 0")

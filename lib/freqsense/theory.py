@@ -26,6 +26,9 @@ _LEARNED = 30.0
 # Step of the table of learning times: its cubic interpolation is exact to about eleven digits.
 _LOGIT_STEP = 0.01
 
+# Beyond this size, and below its inverse, squares and their products leave the range of float64.
+_HUGE = 1e100
+
 # A goal smaller than this share of the start is as good as none.
 _NO_GOAL = 1e-20
 
@@ -506,14 +509,19 @@ class QuadraticLoss:
         are uncorrelated
     cross : (K, CHW) or (H, W, K, C) moments of targets and the same features
     constant : E\|y\|²
+    shape : (H, W, K, C) of the maps that it takes
     """
 
     second: Tensor
     cross: Tensor
     constant: float
+    shape: tuple[int, int, int, int]
 
     def __call__(self, B: Tensor) -> Tensor:
-        """Loss at B (H, W, K, C)."""
+        """Loss at B (H, W, K, C), complex128."""
+        if not isinstance(B, Tensor) or tuple(B.shape) != self.shape or B.dtype != torch.complex128:
+            got = f"{B.dtype} {tuple(B.shape)}" if isinstance(B, Tensor) else type(B).__name__
+            raise ValueError(f"B must be complex128 (float64 weights) {self.shape}, got {got}")
         b = B if self.cross.is_complex() else _pixel_weights(B)
         pull = b @ self.second.mT
         return self.constant / 2 + (b.conj() * (pull / 2 - self.cross)).real.sum()
@@ -553,7 +561,8 @@ def quadratic_loss(images: Tensor, targets: Tensor) -> QuadraticLoss:
     images, targets = _as_data(images, targets)
     x = images.flatten(1)  # (N, CHW)
     constant = targets.square().sum().item() / len(x)
-    return QuadraticLoss(x.T @ x / len(x), targets.T @ x / len(x), constant)
+    shape = (*images.shape[2:], targets.shape[1], images.shape[1])
+    return QuadraticLoss(x.T @ x / len(x), targets.T @ x / len(x), constant, shape)
 
 
 def population_loss(power: Tensor, cross: Tensor) -> QuadraticLoss:
@@ -591,7 +600,8 @@ def population_loss(power: Tensor, cross: Tensor) -> QuadraticLoss:
         power, cross = power[..., None, None], cross[..., None]
     if power.ndim != 4 or cross.ndim != 3:
         raise ValueError(f"power and cross must lie on one grid (H, W), got {tuple(power.shape)}")
-    return QuadraticLoss(power.to(torch.complex128), cross[..., None, :].to(torch.complex128), 0.0)
+    power, cross = power.to(torch.complex128), cross[..., None, :].to(torch.complex128)
+    return QuadraticLoss(power, cross, 0.0, tuple(cross.shape))
 
 
 def second_moments(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -650,7 +660,7 @@ def learning_curves(
     power, cross : s and c as for :func:`predict_sensitivity`, (H, W), one channel.
     depth : L >= 1.
     times : (T,), at least 0.
-    start : r_0 >= 0, a number or (H, W); at 0 nothing is ever learned for L >= 2.
+    start : r_0, 0 or 1e-100 to 1e100, a number or (H, W); from 0 nothing is learned for L >= 2.
 
     Returns
     -------
@@ -773,8 +783,7 @@ def _kappa(weight_decay: float, depth: int, n_pixels: int) -> float:
 def _as_data(images: object, targets: object) -> tuple[Tensor, Tensor]:
     """Images (N, C, H, W) and targets (N, K) in float64."""
     images = as_images(images).double()
-    if not isinstance(targets, Tensor):
-        targets = torch.as_tensor(targets)
+    targets = _as_numbers(targets, "targets")
     if targets.is_complex() or targets.dtype == torch.bool:
         raise TypeError(f"targets must be real numbers, got {targets.dtype}")
     if targets.ndim not in (1, 2) or len(targets) != len(images) or 0 in targets.shape:
@@ -783,7 +792,23 @@ def _as_data(images: object, targets: object) -> tuple[Tensor, Tensor]:
     if not torch.isfinite(targets).all():
         raise ValueError("targets must be finite, got NaN or infinite entries")
     targets = targets.detach().to(device=images.device, dtype=torch.float64)
+    for name, values in (("images", images), ("targets", targets)):
+        largest = values.abs().max().item()
+        if largest > _HUGE or 0 < largest < 1 / _HUGE:
+            raise ValueError(
+                f"the largest size in {name} must lie between {1 / _HUGE} and {_HUGE}, or its "
+                f"square is out of range, got {largest}: rescale them"
+            )
     return images, targets.reshape(len(images), -1)
+
+
+def _as_numbers(values: object, name: str) -> Tensor:
+    """Tensor of a number, a nested list or an array; Python's floats stay float64."""
+    try:
+        return values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = type(values).__name__
+        raise TypeError(f"{name} must be an array of numbers, got {kind}: {error}") from error
 
 
 def _as_moments(power: object, cross: object) -> tuple[Tensor, Tensor]:
@@ -891,7 +916,8 @@ def _half_basis(shape: tuple[int, int]) -> _solver.Basis:
 
 def _check_logistic(targets: Tensor, weight_decay: float) -> None:
     if not (targets.abs() == 1).all():
-        raise ValueError("targets must be -1 or +1 for the logistic loss")
+        wrong = targets[targets.abs() != 1][0].item()
+        raise ValueError(f"targets must be -1 or +1 for the logistic loss, got {wrong:g}")
     if weight_decay == 0:
         raise ValueError(
             "weight_decay must be above 0 for the logistic loss, which has no minimiser on "
@@ -900,18 +926,24 @@ def _check_logistic(targets: Tensor, weight_decay: float) -> None:
 
 
 def _as_times(times: object) -> Tensor:
-    times = torch.as_tensor(times, dtype=torch.float64).cpu()
-    if times.ndim != 1 or not torch.isfinite(times).all() or (times < 0).any():
-        raise ValueError(f"times must be finite numbers (T,), at least 0, got {times}")
-    return times
+    times = _as_numbers(times, "times")
+    if (
+        times.is_complex()
+        or times.ndim != 1
+        or not torch.isfinite(times).all()
+        or (times < 0).any()
+    ):
+        raise ValueError(f"times must be finite real numbers (T,), at least 0, got {times}")
+    return times.detach().double().cpu()
 
 
 def _as_start(start: object, shape: tuple[int, int]) -> Tensor:
-    start = torch.as_tensor(start, dtype=torch.float64).cpu()
-    if start.shape not in ((), shape) or not torch.isfinite(start).all() or (start < 0).any():
-        expected = f"finite and at least 0, a number or of shape {tuple(shape)}"
+    start = _as_numbers(start, "start")
+    fits = start.shape in ((), shape) and not start.is_complex()
+    if not fits or not ((start == 0) | (start >= 1 / _HUGE) & (start <= _HUGE)).all():
+        expected = f"0 or {1 / _HUGE} to {_HUGE}, a number or of shape {tuple(shape)}"
         raise ValueError(f"start must be {expected}, got {start}")
-    return start.expand(shape).flatten()
+    return start.detach().double().cpu().expand(shape).flatten()
 
 
 def _flow(s: Tensor, gamma: Tensor, r0: Tensor, t: Tensor, depth: int) -> Tensor:
@@ -924,7 +956,7 @@ def _flow(s: Tensor, gamma: Tensor, r0: Tensor, t: Tensor, depth: int) -> Tensor
             return r0 * torch.exp(-rate) + gamma * t * mean
         return r0 / (torch.exp(-rate) + s * r0 * t * mean)
     power = 2 - 2 / depth
-    r = (r0**-power + power * s * t) ** (-1 / power)  # with no correlation; 0 stays 0
+    r = r0 * (1 + power * s * t * r0**power) ** (-1 / power)  # with no correlation
     live = (r0 > 0) & (gamma > _NO_GOAL * s * r0)
     goal = gamma[live] / s[live]
     clock = gamma[live] * goal ** (power - 1) * t  # (T, live)
@@ -950,13 +982,17 @@ def _advance(start: np.ndarray, clock: np.ndarray, power: float) -> np.ndarray:
     """Find u < 1 (T, n) after a given time, from u = start (n,).
 
     In x = log(u / (1 - u)) time is a plain integral, dτ/dx = u^power. It is tabled once for all by
-    Gauss's rule, and read in both directions.
+    Gauss's rule, from the end where it is slow, and read in both directions.
     """
     x0 = logit(start)
     x = np.arange(x0.min() - _LOGIT_STEP, max(x0.max(), _LEARNED) + _LOGIT_STEP, _LOGIT_STEP)
     nodes, weights = np.polynomial.legendre.leggauss(4)
     between = x[:-1, None] + _LOGIT_STEP * (nodes + 1) / 2
     pieces = _LOGIT_STEP / 2 * expit(between) ** power @ weights
-    time, slope = np.concatenate([[0.0], pieces.cumsum()]), expit(x) ** power
+    slope = expit(x) ** power
+    if power > 0:
+        time = np.concatenate([[0.0], pieces.cumsum()])
+    else:  # a small start is left so slowly that the rest would drown in its rounding errors
+        time = -np.concatenate([pieces[::-1].cumsum()[::-1], [0.0]])
     reading = clock + CubicHermiteSpline(x, time, slope)(x0)  # on a clock common to all starts
     return expit(CubicHermiteSpline(time, x, 1 / slope)(np.minimum(reading, time[-1])))

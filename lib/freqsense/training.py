@@ -24,6 +24,9 @@ OPTIMIZERS = ("sgd", "adam")
 _PAIRS = 50
 _ROUND = 50
 
+# A gradient of at most so many times what one rounding error in each weight changes is noise.
+_NOISE = 10
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -33,7 +36,8 @@ class Fit:
     loss : without it
     gradient_norm : norm of the gradient of the objective
     iterations : of L-BFGS, and of conjugate gradients in the Newton steps at the end
-    converged : whether the gradient fell below the tolerance; if not, do not trust the digits
+    converged : whether the gradient fell below the tolerance, or to rounding errors; if not, do not
+        trust the digits
     """
 
     objective: float
@@ -55,11 +59,12 @@ def minimize(
 
     .. math:: \min_w\; \ell(w) + \frac{\lambda}{2} \|w\|^2, \qquad
         \text{until} \quad \|\nabla \ell + \lambda w\| \le
-        \mathrm{tolerance} \cdot \max_{\text{path}} \|\nabla \ell\|
+        \mathrm{tolerance} \cdot \max_{\text{path}} \min(\|\nabla \ell\|, \|\lambda w\|)
 
-    Equation ``eq-minimize`` of the book. Line searches compare losses, which agree to the last bit
-    long before the gradient vanishes: once they stall, Newton steps by conjugate gradients take
-    over, which need gradients alone.
+    Equation ``eq-minimize`` of the book: at a minimum loss and decay pull in opposite directions,
+    and what is left is compared with these pulls (with that of the loss alone if λ = 0). Line
+    searches compare losses, which agree to the last bit long before the gradient vanishes: once
+    they stall, Newton steps by conjugate gradients take over, which need gradients alone.
 
     Parameters
     ----------
@@ -67,17 +72,20 @@ def minimize(
     loss : maps the model to a scalar tensor, the mean loss of the whole training set.
     weight_decay : λ >= 0, on every parameter that requires a gradient.
     max_iterations : of both kinds together, at most.
-    tolerance : of the gradient, relative to the largest gradient of the loss met on the way.
+    tolerance : of the gradient, relative to the largest pull met on the way; 0 goes on until
+        rounding errors are all that is left of it.
 
     Returns
     -------
     Fit
-        ``converged`` is False if the tolerance was not reached.
+        ``converged`` is False if neither the tolerance nor the level of rounding was reached: the
+        gradient is then more than ten times what one rounding error in each weight changes.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, the model is not in float64, or the loss is no scalar.
+        If an argument is out of range, the model is not in float64 or has nothing to train, or the
+        loss is no real scalar.
     FloatingPointError
         If the loss becomes NaN or infinite, with the iteration.
 
@@ -105,7 +113,7 @@ def minimize(
         problem.loss_value,
         problem.gradient_norm,
         descent.iterations,
-        descent.solved(),
+        descent.solved() or problem.is_noise(),
     )
 
 
@@ -195,16 +203,19 @@ def train(
     """
     loss = as_choice(loss, "loss", LOSSES)
     weight = _first_weight(model)
+    as_choice(optimizer, "optimizer", OPTIMIZERS)
+    lr, weight_decay = as_real(lr, "lr", 0), as_real(weight_decay, "weight_decay", 0)
     device = weight.device if device is None else torch.device(device)
     epochs = as_integer(epochs, "epochs", 1)
     batch_size = as_integer(batch_size, "batch_size", 1)
     seed = as_integer(seed, "seed", 0)
     images, labels = _as_data(images, labels, loss, "")
-    held_out = None if validation is None else _as_data(*_as_pair(validation), loss, "validation ")
+    held_out = None if validation is None else _as_held_out(validation, images, labels, loss)
+    n_classes = 1 + max(int(y.max()) for y in (labels, held_out[1] if held_out else labels))
     stepper = _make_optimizer(model.to(device), optimizer, lr, weight_decay)
     order = torch.Generator().manual_seed(seed)
-    history, was_training = History(), model.training
-    with _own_random_state(seed, device), tqdm(total=epochs, disable=not progress) as bar:
+    history, bar = History(), tqdm(total=epochs, disable=not progress)
+    with _own_state(model, seed, device), torch.enable_grad(), bar:
         for epoch in range(epochs):
             start = time.perf_counter()
             model.train()
@@ -213,7 +224,7 @@ def train(
             for step, index in enumerate(batches):
                 x = images[index].to(device, weight.dtype)  # (n, C, H, W)
                 y = _to_targets(labels[index], x)  # (n,) or (n, K)
-                outputs = _outputs(model, x, y)  # (n, K)
+                outputs = _outputs(model, x, y, n_classes)  # (n, K)
                 value = _mean_loss(outputs, y, loss)
                 if not torch.isfinite(value):
                     _say_diverged(f"the loss is {value.item()}", epoch, step)
@@ -227,12 +238,10 @@ def train(
             history.loss.append(total / len(images))
             history.accuracy.append(right / len(images))
             if held_out is not None:
-                _validate(model, *held_out, batch_size, loss, history)
+                _validate(model, *held_out, batch_size, n_classes, loss, history)
             history.seconds.append(time.perf_counter() - start)
             bar.set_postfix(loss=history.loss[-1], accuracy=history.accuracy[-1])
             bar.update()
-    stepper.zero_grad()
-    model.train(was_training)
     return history
 
 
@@ -249,8 +258,8 @@ class _Problem:
         _first_weight(model)
         self.weights = [w for w in model.parameters() if w.requires_grad]
         wrong = {str(w.dtype) for w in self.weights if w.dtype != torch.float64}
-        if wrong or not self.weights:
-            got = ", ".join(sorted(wrong)) or "no trainable weights"
+        if wrong:
+            got = ", ".join(sorted(wrong))
             raise TypeError(f"model must be in float64 (call model.double()), got {got}")
         self.model, self.loss, self.weight_decay = model, loss, weight_decay
 
@@ -259,8 +268,9 @@ class _Problem:
         value, slope = self._evaluate(where, again=False)
         flat = parameters_to_vector(self.weights).detach()
         gradient = slope + self.weight_decay * flat
-        self.loss_value, self.slope_norm = value, slope.norm().item()
-        self.gradient_norm = gradient.norm().item()
+        self.loss_value, self.gradient_norm = value, gradient.norm().item()
+        pulls = [slope.norm().item(), self.weight_decay * flat.norm().item()]
+        self.pull = min(pulls) if self.weight_decay else pulls[0]
         self.objective = value + self.weight_decay / 2 * flat.square().sum().item()
         pieces = (self.SCALE * gradient).split([w.numel() for w in self.weights])
         for w, piece in zip(self.weights, pieces, strict=True):
@@ -272,6 +282,8 @@ class _Problem:
         _, slope = self._evaluate(where, again=True)
 
         def times_hessian(vector: Tensor) -> Tensor:
+            if not slope.requires_grad:  # the loss is linear
+                return self.weight_decay * vector
             rows = torch.autograd.grad(
                 slope, self.weights, vector, retain_graph=True, allow_unused=True
             )
@@ -286,12 +298,27 @@ class _Problem:
             vector_to_parameters(parameters_to_vector(self.weights) + step, self.weights)
         self.look(where)
 
+    def is_noise(self) -> bool:
+        """Whether rounding errors, one in each weight, change the gradient by about its size."""
+        flat, before = parameters_to_vector(self.weights).detach(), self._gradient()
+        signs = 2 * torch.randint(2, flat.shape, generator=torch.Generator().manual_seed(0)) - 1
+        error = torch.finfo(flat.dtype).eps * signs.to(flat)
+        vector_to_parameters(flat * (1 + error), self.weights)
+        change = self._gradient() - before
+        vector_to_parameters(flat, self.weights)
+        return before.norm().item() <= _NOISE * change.norm().item()
+
+    def _gradient(self) -> Tensor:
+        _, slope = self._evaluate("the end", again=False)
+        return slope + self.weight_decay * parameters_to_vector(self.weights).detach()
+
     def _evaluate(self, where: str, again: bool) -> tuple[float, Tensor]:
         """Loss and its gradient (n,), the latter to be differentiated again if asked."""
         with torch.enable_grad():
             value = self.loss(self.model)
-            if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
-                raise ValueError("loss must return a scalar tensor that depends on the weights")
+            scalar = isinstance(value, Tensor) and value.numel() == 1
+            if not scalar or value.is_complex() or not value.requires_grad:
+                raise ValueError("loss must return a real scalar that depends on the weights")
             if not torch.isfinite(value):
                 raise FloatingPointError(f"the loss is {value.item()} at {where}")
             slopes = torch.autograd.grad(value, self.weights, create_graph=again, allow_unused=True)
@@ -308,11 +335,11 @@ class _Descent:
     def __init__(self, problem: _Problem, tolerance: float, max_iterations: int) -> None:
         self.problem, self.tolerance, self.max_iterations = problem, tolerance, max_iterations
         self.iterations = 0
-        self.largest_slope = 0.0
+        self.largest_pull = 0.0
 
     def run(self) -> None:
         self.problem.look("the start")
-        self.largest_slope = self.problem.slope_norm
+        self.largest_pull = self.problem.pull
         helped = True
         while helped and not self._finished():
             before = self.problem.objective, self.problem.gradient_norm
@@ -323,7 +350,7 @@ class _Descent:
             w.grad = None
 
     def solved(self) -> bool:
-        return self.problem.gradient_norm <= self.tolerance * self.largest_slope
+        return self.problem.gradient_norm <= self.tolerance * self.largest_pull
 
     def _finished(self) -> bool:
         return self.solved() or self.iterations >= self.max_iterations
@@ -350,7 +377,7 @@ class _Descent:
             stepper.step(lambda: self.problem.look(f"iteration {start + _steps_of(stepper)}"))
             self.iterations = start + _steps_of(stepper)
             self.problem.look(f"iteration {self.iterations}")
-            self.largest_slope = max(self.largest_slope, self.problem.slope_norm)
+            self.largest_pull = max(self.largest_pull, self.problem.pull)
             helped = self._improved_on(*before)
 
     def _polish(self) -> None:
@@ -366,7 +393,7 @@ class _Descent:
     def _newton_step(self) -> Tensor:
         """Solve H d = -∇ by conjugate gradients, to a digit more than is asked for."""
         gradient, times_hessian = self.problem.linearize(f"iteration {self.iterations}")
-        enough = max(self.tolerance * self.largest_slope / 10, gradient.norm().item() / 1000)
+        enough = max(self.tolerance * self.largest_pull / 10, gradient.norm().item() / 1000)
         step, residual = torch.zeros_like(gradient), -gradient
         direction, size = residual, residual.square().sum()
         while size.sqrt() > enough and self.iterations < self.max_iterations:
@@ -388,12 +415,12 @@ def _steps_of(stepper: torch.optim.LBFGS) -> int:
 
 
 def _first_weight(model: object) -> Tensor:
-    """A parameter of the model, which tells its device and dtype."""
+    """A parameter to be trained, which tells the device and dtype of the model."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    weight = next(model.parameters(), None)
+    weight = next((w for w in model.parameters() if w.requires_grad), None)
     if weight is None:
-        raise ValueError("model has no parameters to train")
+        raise ValueError("model must have parameters that require gradients, got none")
     return weight
 
 
@@ -404,47 +431,59 @@ def _as_data(images: object, labels: object, loss: str, name: str) -> tuple[Tens
         kind = type(labels).__name__
         raise TypeError(f"{name}labels must be a torch tensor or a numpy array, got {kind}")
     labels = torch.as_tensor(labels).detach()
-    if labels.ndim not in (1, 2) or len(labels) != len(images):
+    if labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"{name}labels must be real numbers, got {labels.dtype}")
+    if labels.ndim not in (1, 2) or len(labels) != len(images) or 0 in labels.shape:
         got = tuple(labels.shape)
         raise ValueError(f"{name}labels must have shape ({len(images)},), as the images, got {got}")
     if loss == "cross_entropy":
-        if labels.is_floating_point() or labels.dtype == torch.bool or labels.ndim != 1:
-            raise TypeError(f"{name}labels must be integer classes (N,), got {labels.dtype}")
+        if labels.is_floating_point() or labels.ndim != 1:
+            got = f"{labels.dtype} {tuple(labels.shape)}"
+            raise TypeError(f"{name}labels must be integer classes (N,), got {got}")
         if labels.min() < 0:
             raise ValueError(f"{name}labels must be at least 0, got {int(labels.min())}")
         return images, labels.long()
     if not torch.isfinite(labels).all():
-        raise ValueError(f"{name}labels must be finite")
+        raise ValueError(f"{name}labels must be finite, got NaN or infinite entries")
     if loss == "logistic" and not (labels.abs() == 1).all():
-        raise ValueError(f"{name}labels must be -1 or +1 for the logistic loss")
+        wrong = labels[labels.abs() != 1][0].item()
+        raise ValueError(f"{name}labels must be -1 or +1 for the logistic loss, got {wrong}")
     return images, labels.reshape(len(labels), -1)
 
 
 def _make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float):
-    name = as_choice(name, "optimizer", OPTIMIZERS)
-    lr, weight_decay = as_real(lr, "lr", 0), as_real(weight_decay, "weight_decay", 0)
     if name == "adam":
         return torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
     return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=weight_decay)
 
 
 @contextmanager
-def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed what the model draws, dropout say, and put the global state back afterwards."""
+def _own_state(model: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
+    """Seed what the model draws, dropout say; afterwards put that and the modes back."""
+    modes = [(module, module.training) for module in model.modules()]
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        yield
+        try:
+            yield
+        finally:
+            model.zero_grad()
+            for module, mode in modes:
+                module.training = mode
 
 
-def _outputs(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+def _outputs(model: nn.Module, x: Tensor, y: Tensor, n_classes: int) -> Tensor:
     """Outputs (n, K) of the model, checked against the labels."""
     outputs = model(x)
-    if outputs.ndim != 2 or len(outputs) != len(x):
-        raise ValueError(f"model must return ({len(x)}, K), got {tuple(outputs.shape)}")
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(x):
+        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ValueError(f"model must return ({len(x)}, K), got {got}")
     n_outputs = outputs.shape[1]
-    if y.ndim == 1 and y.max() >= n_outputs:
-        raise ValueError(f"labels must be below the {n_outputs} outputs of model, got {y.max()}")
+    if y.ndim == 1 and n_outputs < 2:
+        raise ValueError(f"model must have an output for each class, at least 2, got {n_outputs}")
+    if y.ndim == 1 and n_classes > n_outputs:
+        highest = n_classes - 1
+        raise ValueError(f"labels must be below the {n_outputs} outputs of model, got {highest}")
     if y.ndim == 2 and y.shape[1] != n_outputs:
         raise ValueError(f"labels must be (N, {n_outputs}), as the outputs, got (N, {y.shape[1]})")
     return outputs
@@ -467,7 +506,7 @@ def _share_right(outputs: Tensor, y: Tensor, loss: str) -> float:
 
 
 @torch.no_grad()
-def _validate(model, images, labels, batch_size, loss, history) -> None:
+def _validate(model, images, labels, batch_size, n_classes, loss, history) -> None:
     """Append loss and accuracy in eval mode."""
     weight = _first_weight(model)
     model.eval()
@@ -475,7 +514,7 @@ def _validate(model, images, labels, batch_size, loss, history) -> None:
     for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):
         x = x.to(weight.device, weight.dtype)
         y = _to_targets(y, x)
-        outputs = _outputs(model, x, y)
+        outputs = _outputs(model, x, y, n_classes)
         total += _mean_loss(outputs, y, loss).item() * len(x)
         right += _share_right(outputs, y, loss) * len(x)
     history.validation_loss.append(total / len(images))
@@ -487,11 +526,18 @@ def _to_targets(labels: Tensor, x: Tensor) -> Tensor:
     return labels.to(x.device) if labels.ndim == 1 else labels.to(x)
 
 
-def _as_pair(validation: object) -> tuple:
+def _as_held_out(validation: object, images: Tensor, labels: Tensor, loss: str) -> tuple:
+    """Images and labels for validation, of the sizes of those to train on."""
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         kind = type(validation).__name__
         raise TypeError(f"validation must be a pair (images, labels), got {kind}")
-    return tuple(validation)
+    pair = _as_data(*validation, loss, "validation ")
+    names = "validation images", "validation labels"
+    for name, ours, theirs in zip(names, pair, (images, labels), strict=True):
+        if ours.shape[1:] != theirs.shape[1:]:
+            expected = ", ".join(map(str, ("N", *theirs.shape[1:])))
+            raise ValueError(f"{name} must have shape ({expected}), got {tuple(ours.shape)}")
+    return pair
 
 
 def _say_diverged(what: str, epoch: int, step: int) -> NoReturn:
