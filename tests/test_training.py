@@ -161,11 +161,11 @@ def test_minimize_is_not_content_with_a_share_of_a_large_first_gradient():
 
 
 def test_minimize_of_a_linear_loss():
-    model = models.linear_cnn(1, width=1, shape=(2, 2)).double()
-    for factor in (1, 0):  # at 0 the decay alone is left, for Newton steps to finish
-        fit = minimize(model, lambda m, a=factor: a * m.head.sum(), weight_decay=0.5, tolerance=0.0)
-        assert fit.converged
-        assert torch.allclose(model.head, torch.full_like(model.head, -2 * factor))
+    """Newton steps finish it, with no curvature but that of the decay."""
+    model = models.linear_cnn(1, width=1, shape=(4, 5)).double()
+    slope = noise(1, 1, 4, 5, seed=1)
+    fit = minimize(model, lambda m: (m.head * slope).sum(), weight_decay=0.3, tolerance=0.0)
+    assert fit.converged and torch.allclose(model.head, -slope / 0.3)
 
 
 def test_minimize_goes_on_from_where_it_ended():
