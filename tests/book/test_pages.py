@@ -102,6 +102,7 @@ def test_every_label_that_a_docstring_names_is_in_the_book():
     text = "\n".join(read(page) for page in PAGES)
     defined = set(re.findall(r"^ *(?::label:|:name:|name:) *([\w-]+) *$", text, re.M))
     defined |= set(re.findall(r"^ *\$\$ *\(([\w-]+)\) *$", text, re.M))
+    defined |= set(re.findall(r":name: (tab-[\w-]+)", text))  # of tables that a cell writes
     docstrings = "\n".join(read(path) for path in (ROOT / "lib").rglob("*.py"))
     named = set(re.findall(r"``((?:def|thm|lem|cor|eq|fig|tab)-[\w-]+)``", docstrings))
     assert len(named) > 20
