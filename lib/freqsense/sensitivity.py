@@ -112,9 +112,9 @@ def measure_sensitivity(
     .. math:: S_c(\omega) = \Bigl( \mathbb E_x \sum_{k=1}^{K}
         \bigl| \mathcal F(\nabla_x f_k)_c(\omega) \bigr|^2 \Bigr)^{1/2}
 
-    Definition ``def-sensitivity`` of the book: |F(∇f)(ω)| is the size of the derivative along the
+    Definition ``def-sensitivity`` of the book: \|F(∇f)(ω)\| is the size of the derivative along the
     Fourier direction of channel c and frequency ω. For a linear network with one output it is
-    |B_c(ω)| (theorem ``thm-linear-sensitivity``). The probe takes one backward pass in place of K,
+    \|B_c(ω)\| (theorem ``thm-linear-sensitivity``). The probe takes one backward pass in place of K,
     for random signs z (theorem ``thm-probe``):
 
     .. math:: \mathbb E_z \bigl| \mathcal F(\nabla_x\, z^\top f)(\omega) \bigr|^2

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -569,30 +570,41 @@ def _stack_means(profiles: Sequence[RadialProfile]) -> Tensor:
     return torch.stack([curve.mean for curve in curves])
 
 
+@lru_cache(maxsize=64)
+def _averaging(shape: tuple[int, int], first: int, last: int) -> tuple[Tensor, Tensor]:
+    """The radii (U,) in the rings first to last, and the matrix (U, R) that averages over rings.
+
+    Many frequencies of a grid share one radius: this takes a tenth of the time of ring averages.
+    """
+    ring = rings(shape)
+    inside = (ring.bins >= first) & (ring.bins <= last)
+    radius, place = ring.radius[inside].unique(return_inverse=True)
+    points = torch.zeros(len(radius), last - first + 1, dtype=torch.float64)
+    ones = torch.ones(len(place), dtype=torch.float64)
+    points.index_put_((place, ring.bins[inside] - first), ones, accumulate=True)
+    return radius, points / points.sum(0)
+
+
 class _GammaFit:
     """Gamma regression with a log link: ring means on the ring averages of a power law."""
 
     def __init__(self, profile: RadialProfile, bins: Tensor) -> None:
-        self.bins = bins
-        self.shape = profile.shape
         self.frequency, self.mean, self.sem, self.count = (
             torch.as_tensor(column, dtype=torch.float64)[bins]
             for column in (profile.frequency, profile.mean, profile.sem, profile.count)
         )
         self.over_ring = profile.sem_over == "ring"
+        self.radius, self.averaging = self.frequency, torch.eye(len(bins), dtype=torch.float64)
+        if profile.shape is not None:
+            self.radius, self.averaging = _averaging(profile.shape, int(bins[0]), int(bins[-1]))
         if not (self.mean > 0).all():
             raise ValueError("profile must have positive power in every bin that is fitted")
 
     def ring_moments(self, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
         """Ring means of the law, of its slope in α, and of its square, at amplitude one."""
-        if self.shape is None:
-            law = self.frequency**-alpha
-            return law, -law * self.frequency.log(), law.square()
-        ring = rings(self.shape)
-        log_radius = ring.radius.clamp(min=0.1).log()  # DC lies outside the bins fitted
+        log_radius = self.radius.log()
         law = torch.exp(-alpha * log_radius)
-        stacked = torch.stack([law, -law * log_radius, law.square()])  # (3, D)
-        return tuple(ring.average(stacked)[:, self.bins])
+        return tuple(torch.stack([law, -law * log_radius, law.square()]) @ self.averaging)
 
     def solve(self, start: float | None = None) -> tuple[float, float]:
         """Solve the likelihood equations; returns α and log A.
