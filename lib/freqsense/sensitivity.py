@@ -114,8 +114,8 @@ def measure_sensitivity(
 
     Definition ``def-sensitivity`` of the book: \|F(∇f)(ω)\| is the size of the derivative along the
     Fourier direction of channel c and frequency ω. For a linear network with one output it is
-    \|B_c(ω)\| (theorem ``thm-linear-sensitivity``). The probe takes one backward pass in place of K,
-    for random signs z (theorem ``thm-probe``):
+    \|B_c(ω)\| (theorem ``thm-linear-sensitivity``). The probe takes one backward pass in place of
+    K, for random signs z (theorem ``thm-probe``):
 
     .. math:: \mathbb E_z \bigl| \mathcal F(\nabla_x\, z^\top f)(\omega) \bigr|^2
         = \sum_k \bigl| \mathcal F(\nabla_x f_k)(\omega) \bigr|^2
