@@ -6,9 +6,12 @@ from . import card, docstrings, freshness, gate
 
 
 def setup(app):
-    """Register the parts with Sphinx; kernels started by the build inherit FREQSENSE_STATIC."""
+    """Register the parts with Sphinx; kernels started by the build inherit its environment."""
     # The built page has no kernel behind it, so its sliders must work without one.
     os.environ["FREQSENSE_STATIC"] = "1"
+    # Two threads that wait for each other stall when anything else runs on the machine; one is as
+    # fast on arrays of this size.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     app.connect("config-inited", freshness.drop_stale_outputs)
     app.add_directive("page-card", card.PageCard)
     app.connect("doctree-resolved", card.fill_times)
