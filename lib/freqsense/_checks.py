@@ -1,7 +1,7 @@
 """Argument checks shared by all modules: each error says what was expected and what came."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 
 import numpy as np
@@ -29,14 +29,38 @@ def as_images(images: object, name: str = "images") -> Tensor:
     return stack
 
 
-def as_stacks(images: object) -> Iterable:
-    """Return the stacks of a stream: one stack (N, C, H, W), or any iterable of them."""
+def as_stacks(images: object, *beside: object) -> Iterator[tuple[str, Tensor | np.ndarray, list]]:
+    """Check at once that images are a stack (N, C, H, W) or an iterable; iterate over the stacks.
+
+    Yields the name of each stack for messages, the stack, and what lies beside it: what follows it
+    in its tuple, or what is given beside a single stack. Rank and size of a stack are checked when
+    it comes, its values are not: take pieces of it with :func:`as_images`.
+    """
     if isinstance(images, Tensor | np.ndarray):
-        return [images]
+        return _walk_stacks([(images, *beside)], "images")
     if not isinstance(images, Iterable) or isinstance(images, str | bytes | dict):
         kind = type(images).__name__
         raise TypeError(f"images must be a stack (N, C, H, W) or an iterable of them, got {kind}")
-    return images
+    return _walk_stacks(images, "batch {} of images")
+
+
+def _walk_stacks(items: Iterable, template: str) -> Iterator[tuple[str, Tensor | np.ndarray, list]]:
+    seen = None
+    for index, item in enumerate(items):
+        name = template.format(index)
+        stack, *beside = item if isinstance(item, tuple | list) and len(item) else (item,)
+        is_array = isinstance(stack, Tensor | np.ndarray)
+        if is_array and stack.ndim != 4:
+            raise ValueError(f"{name} must have shape (N, C, H, W), got {tuple(stack.shape)}")
+        if not is_array or 0 in stack.shape:
+            as_images(stack, name)  # says what is wrong
+        size = tuple(stack.shape[1:])
+        if seen not in (None, size):
+            raise ValueError(f"images must be of one size: {name} is {size}, the first was {seen}")
+        seen = size
+        yield name, stack, beside
+    if seen is None:
+        raise ValueError("images must hold at least one image, got an empty iterable")
 
 
 def as_grid(values: object, name: str = "values") -> Tensor:
@@ -75,6 +99,13 @@ def as_real(value: object, name: str, low: float | None = None, high: float | No
         raise ValueError(f"{name} must be finite, got {value}")
     _check_range(value, name, low, high)
     return float(value)
+
+
+def as_flag(value: object, name: str) -> bool:
+    """Return value if it is True or False, and nothing that merely counts as one."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
 
 
 def as_choice(value: object, name: str, choices: tuple[str, ...] | list[str]) -> str:

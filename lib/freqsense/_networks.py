@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from freqsense._checks import as_choice, as_integer
+from freqsense._checks import as_choice, as_flag, as_integer
 from freqsense.layers import CircularConv2d
 
 ACTIVATIONS = ("relu", "identity")
@@ -232,7 +232,7 @@ def vgg(
     """
     depth = _as_depth(depth, tuple(_VGG_STAGES))
     width, shape, n_outputs = _check_sizes(width, shape, n_outputs)
-    batch_norm = _as_flag(batch_norm, "batch_norm")
+    batch_norm = as_flag(batch_norm, "batch_norm")
     generator = weight_generator(seed)
     before, features = shape[0], []
     with torch.device("meta"):
@@ -306,7 +306,7 @@ def resnet(
     """
     depth = _as_depth(depth, (9, *_RESNET_BLOCKS))
     width, shape, n_outputs = _check_sizes(width, shape, n_outputs)
-    batch_norm = _as_flag(batch_norm, "batch_norm")
+    batch_norm = as_flag(batch_norm, "batch_norm")
     generator = weight_generator(seed)
     with torch.device("meta"):
         if depth == 9:
@@ -439,9 +439,3 @@ def _as_depth(depth: object, known: tuple[int, ...]) -> int:
         names = ", ".join(map(str, known))
         raise ValueError(f"depth must be one of {names}, got {depth}; did you mean {nearest}?")
     return depth
-
-
-def _as_flag(value: object, name: str) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return value

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from requests.exceptions import RequestException
 from torch import Tensor
 
-from freqsense._checks import as_choice, as_integer
+from freqsense._checks import as_choice, as_flag, as_integer
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,7 @@ def download(
     archive = ARCHIVES[as_choice(name, "name", tuple(ARCHIVES))]
     url = archive.url if url is None else _as_url(url)
     sha256 = archive.sha256 if sha256 is None else _as_sha256(sha256)
-    if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False, got {progress!r}")
+    as_flag(progress, "progress")
     folder = _as_path(pooch.os_cache("freqsense") if root is None else root, "root")
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"root must be a folder, got the file {folder}")

@@ -13,10 +13,9 @@ import sys
 import threading
 import time
 import traceback
-import uuid
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from tqdm.auto import tqdm
 
 import freqsense
 from freqsense._checks import as_choice, as_integer
+from freqsense._files import replacing, write_whole
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -164,18 +164,18 @@ class Sweep:
             for record, values in outcomes:
                 self._store(record, values)
                 bar.update()
-        if failures := self.failures():
+        results = [self._read_result(run) for run in self._runs]
+        if failures := self._failures(results):
             warnings.warn(
                 f"{len(failures)} of {len(self._runs)} runs failed, the first with "
                 f"{failures[0]['error'].splitlines()[0]}; tracebacks are in {self.folder}/*.json",
                 stacklevel=2,
             )
-        return self.dataset()
+        return self._assemble(results, failures)
 
     def failures(self) -> list[dict]:
         """The record of each failed run: its configuration, error, traceback and versions."""
-        failed = (self._read_failure(run) for run in self._runs if self._read_result(run) is None)
-        return [record for record in failed if record is not None]
+        return self._failures(self._read_result(run) for run in self._runs)
 
     def dataset(self) -> "Dataset":
         """All stored results, one dimension an axis, with how they came about as attributes.
@@ -184,9 +184,25 @@ class Sweep:
         ``failures`` list those runs, as JSON. Values of an axis that are neither all numbers, nor
         all strings, nor all booleans are labelled by their JSON text.
         """
+        results = [self._read_result(run) for run in self._runs]
+        return self._assemble(results, self._failures(results))
+
+    def save(self, path: str | PathLike) -> None:
+        """Write :meth:`dataset` to a compressed netCDF file, which is complete or not there."""
+        dataset = self.dataset()
+        compressed = {name: {"zlib": True} for name in dataset.data_vars}
+        with replacing(Path(path)) as temporary:
+            dataset.to_netcdf(temporary, engine="netcdf4", encoding=compressed)
+
+    def _failures(self, results: Iterable[tuple | None]) -> list[dict]:
+        """Return the records of the runs that have none of the results, if there are any."""
+        pairs = zip(self._runs, results, strict=True)
+        failed = (self._read_failure(run) for run, result in pairs if result is None)
+        return [record for record in failed if record is not None]
+
+    def _assemble(self, results: list[tuple | None], failures: list[dict]) -> "Dataset":
         import xarray  # here, since workers have no use for it and would import it for 0.6 s each
 
-        results = [self._read_result(run) for run in self._runs]
         present = [result for result in results if result is not None]
         for result in present[1:]:
             _check_agreement(present[0], result)
@@ -195,15 +211,8 @@ class Sweep:
         coordinates = {axis: _labels(values) for axis, values in self.grid.items()}
         pairs = zip(self._runs, results, strict=True)
         missing = [run.configuration for run, result in pairs if result is None]
-        provenance = self._provenance([record for record, _ in present])
+        provenance = self._provenance([record for record, _ in present], failures)
         return xarray.Dataset(variables, coordinates, provenance | {"missing": json.dumps(missing)})
-
-    def save(self, path: str | PathLike) -> None:
-        """Write :meth:`dataset` to a compressed netCDF file, which is complete or not there."""
-        dataset = self.dataset()
-        compressed = {name: {"zlib": True} for name in dataset.data_vars}
-        with _replacing(Path(path)) as temporary:
-            dataset.to_netcdf(temporary, engine="netcdf4", encoding=compressed)
 
     def _path(self, key: str, suffix: str) -> Path:
         return self.folder / f"{key}.{suffix}"
@@ -216,13 +225,13 @@ class Sweep:
     def _store(self, record: dict, values: dict | None) -> None:
         failure = self._path(record["key"], "json")
         if values is None:
-            _write(failure, json.dumps(record, indent=1).encode())
+            write_whole(failure, json.dumps(record, indent=1).encode())
             return
         record = record | {"dims": {name: dims for name, (dims, _) in values.items()}}
         arrays = {f"value.{name}": array for name, (_, array) in values.items()}
         content = io.BytesIO()
         np.savez(content, record=np.array(json.dumps(record)), **arrays)
-        _write(self._path(record["key"], "npz"), content.getvalue())
+        write_whole(self._path(record["key"], "npz"), content.getvalue())
         failure.unlink(missing_ok=True)
 
     def _read_result(self, run: _Run) -> tuple[dict, dict] | None:
@@ -260,21 +269,20 @@ class Sweep:
             filled[row] = array
         return (*self.grid, *dims), filled.reshape(*map(len, self.grid.values()), *first.shape)
 
-    def _provenance(self, records: list[dict]) -> dict[str, str]:
+    def _provenance(self, records: list[dict], failures: list[dict]) -> dict[str, str]:
         made_by = [record["versions"] for record in records] or [_versions()]
         versions = {
             name: ", ".join(sorted({versions[name] for versions in made_by})) for name in made_by[0]
         }
-        failures = [
-            {name: record[name] for name in ("configuration", "error")}
-            for record in self.failures()
+        failed = [
+            {name: record[name] for name in ("configuration", "error")} for record in failures
         ]
         return versions | {
             "function": self._runs[0].name,
             "configuration": json.dumps({"grid": self.grid, "defaults": self._defaults}),
             "date": max((record["date"] for record in records), default=_now()),
             "command": shlex.join(["python", *sys.orig_argv[1:]]),
-            "failures": json.dumps(failures),
+            "failures": json.dumps(failed),
         }
 
 
@@ -553,26 +561,8 @@ def _run_on_cluster(runs: list[_Run], client: "Client") -> Iterator[tuple[dict, 
 # Files
 
 
-def _write(path: Path, content: bytes) -> None:
-    with _replacing(path) as temporary, open(temporary, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which then takes the place of the path in one step."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _remove_leftovers(folder: Path) -> None:
-    # A younger one may be under way in another sweep.
+    # Those of write_whole in killed processes. A younger one may be under way in another sweep.
     for temporary in folder.glob("*.tmp"):
         with suppress(FileNotFoundError):
             if time.time() - temporary.stat().st_mtime > _LEFTOVER:

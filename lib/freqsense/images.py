@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from freqsense._checks import as_choice, as_grid, as_integer, as_real, as_shape
+from freqsense._checks import as_choice, as_flag, as_grid, as_integer, as_real, as_shape
 from freqsense.fourier import fft2, ifft2, radial_frequency
 
 
@@ -428,8 +428,7 @@ def photo_patches(
     n_per_class = as_integer(n_per_class, "n_per_class", 1)
     size = as_integer(size, "size", 1)
     generator = _generator(seed)
-    if not isinstance(color, bool):
-        raise TypeError(f"color must be True or False, got {color!r}")
+    as_flag(color, "color")
     names = PATCH_CLASSES if classes is None else _as_names(classes, "classes")
     if color:
         _check_colored(names)

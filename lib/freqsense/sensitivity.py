@@ -1,7 +1,7 @@
 """Sensitivity of a network to each spatial frequency of its input."""
 
+import io
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from freqsense._checks import REAL_DTYPES, as_choice, as_images, as_integer, as_stacks
+from freqsense._files import write_whole
 from freqsense._moments import Moments
 from freqsense.fourier import RadialProfile, radial_average, rings, select_bins, unfold_half
 
@@ -61,22 +62,16 @@ class SensitivityMap:
         path = Path(path)
         if not path.parent.is_dir():
             raise FileNotFoundError(f"no folder {path.parent} to save {path.name} in")
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            try:
-                np.savez(
-                    file,
-                    format=_FORMAT,
-                    values=self.values.numpy(),
-                    stderr=self.stderr.numpy(),
-                    n_images=self.n_images,
-                    ring_stderr=self.ring_stderr.numpy(),
-                )
-                file.close()
-                os.chmod(file.name, 0o666 & ~_umask())  # temporary files are private
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        content = io.BytesIO()
+        np.savez(
+            content,
+            format=_FORMAT,
+            values=self.values.numpy(),
+            stderr=self.stderr.numpy(),
+            n_images=self.n_images,
+            ring_stderr=self.ring_stderr.numpy(),
+        )
+        write_whole(path, content.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "SensitivityMap":
@@ -381,27 +376,15 @@ def _batches(images: object, labels: object, batch_size: int, of: str) -> Iterat
         raise ValueError("labels are for of='loss' and a stack of images; leave them out otherwise")
     if labels is None and of == "loss" and is_stack:
         raise ValueError("of='loss' needs labels, the classes (N,) of the images")
-    items = ((images, labels),) if is_stack else as_stacks(images)
-    return _split_items(items, batch_size, of, "" if is_stack else "batch {} of ")
+    return _split(as_stacks(images, labels), batch_size, of)
 
 
-def _split_items(items: Iterable, batch_size: int, of: str, prefix: str) -> Iterator[tuple]:
-    seen = None
-    for index, item in enumerate(items):
-        name = prefix.format(index) + "images"
-        stack, *rest = item if isinstance(item, tuple | list) and len(item) else (item,)
-        size = tuple(getattr(stack, "shape", ()))
-        if not isinstance(stack, Tensor | np.ndarray) or len(size) != 4 or 0 in size:
-            as_images(stack, name)  # says what is wrong
-        if seen not in (None, size[1:]):
-            raise ValueError(f"images must be of one size: {name} is {size[1:]}, the first {seen}")
-        seen = size[1:]
+def _split(stacks: Iterator, batch_size: int, of: str) -> Iterator[tuple]:
+    for name, stack, rest in stacks:
         classes = _as_classes(rest, len(stack), name) if of == "loss" else None
         for start in range(0, len(stack), batch_size):
             part = slice(start, start + batch_size)
             yield as_images(stack[part], name), None if classes is None else classes[part]
-    if seen is None:
-        raise ValueError("images must hold at least one image, got an empty iterable")
 
 
 def _as_classes(rest: list, n_images: int, name: str) -> Tensor:
@@ -478,13 +461,6 @@ def _read_columns(file: BinaryIO) -> dict[str, np.ndarray]:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.zip.infolist()):
             raise ValueError("expected an archive without compression")
         return {name: archive[name] for name in archive.files}
-
-
-def _umask() -> int:
-    """Permissions that new files of this process lack, which can only be read by setting them."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _check_saved(columns: dict[str, np.ndarray]) -> None:

@@ -456,23 +456,10 @@ def stationarity(
 
 def _batches(images: Tensor | np.ndarray | Iterable) -> Iterator[Tensor]:
     """Yield checked stacks (n, C, H, W) of one size, small enough for the cache."""
-    seen = None
-    for index, item in enumerate(as_stacks(images)):
-        stack = item[0] if isinstance(item, tuple | list) and len(item) else item
-        name = "images" if stack is images else f"batch {index} of images"
-        if isinstance(stack, Tensor | np.ndarray) and stack.ndim != 4:
-            raise ValueError(f"{name} must have shape (N, C, H, W), got {tuple(stack.shape)}")
-        size = tuple(getattr(stack, "shape", ())[1:])
-        if seen not in (None, size):
-            raise ValueError(f"images must be of one size: {name} is {size}, the first was {seen}")
-        seen = size
-        if not isinstance(stack, Tensor | np.ndarray) or 0 in stack.shape:
-            as_images(stack, name)  # says what is wrong
-        step = max(_CHUNK_IMAGES, _CHUNK_PIXELS // math.prod(size))
+    for name, stack, _ in as_stacks(images):
+        step = max(_CHUNK_IMAGES, _CHUNK_PIXELS // math.prod(stack.shape[1:]))
         for start in range(0, len(stack), step):
             yield as_images(stack[start : start + step], name)
-    if seen is None:
-        raise ValueError("images must hold at least one image, got an empty iterable")
 
 
 def _as_window(window: str | Tensor, batch: Tensor) -> Tensor:

@@ -758,7 +758,7 @@ def _balanced_factors(B: Tensor, depth: int) -> list[Tensor]:
 
 def _pixel_weights(B: Tensor) -> Tensor:
     """Weights on the pixels (K, CHW) of an end-to-end map (H, W, K, C)."""
-    return torch.fft.fft2(B.permute(2, 3, 0, 1), norm="ortho").real.flatten(1)
+    return fft2(B.permute(2, 3, 0, 1)).real.flatten(1)
 
 
 def _as_positive(value: object, name: str) -> Tensor:
