@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from draws import noise
 from tolerances import ATOL
 from torch import nn
 
@@ -12,11 +13,6 @@ from freqsense.spectra import fit_power_law, power_spectrum
 
 TIGHT = ATOL[torch.float64]
 SHAPES = [(1, 8), (1, 9), (4, 4), (3, 5), (4, 3), (2, 6)]
-
-
-def noise(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def shift_matrix(shape, down, right):

@@ -6,6 +6,7 @@ import cvxpy as cp
 import numpy as np
 import pytest
 import torch
+from draws import noise
 from scipy.integrate import solve_ivp
 from scipy.special import softmax
 from scipy.stats import spearmanr
@@ -15,10 +16,6 @@ from freqsense import fourier, layers, models, theory
 
 TIGHT = ATOL[torch.float64]
 SHAPES = [(6, 6), (5, 5), (4, 7)]
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def moments(shape, seed=0):

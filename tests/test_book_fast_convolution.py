@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from draws import noise
 from scipy import signal
 from tolerances import ATOL
 
@@ -12,10 +13,6 @@ from freqsense import fourier, layers
 
 TIGHT = ATOL[torch.float64]
 U = 2.0**-24  # unit roundoff of float32
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def waves(n, exponent):

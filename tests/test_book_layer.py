@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from draws import noise
 from tolerances import ATOL, SIGMAS
 from torch import nn
 
@@ -19,11 +20,6 @@ def make_layer(*sizes, seed=0, **options):
         torch.manual_seed(seed)
         layer = layers.CircularConv2d(*sizes, bias=False, **options)
     return layer.double().requires_grad_(False)
-
-
-def noise(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def kernel_of(transfer):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from draws import noise
 from tolerances import ATOL, SIGMAS
 from torch import nn
 
@@ -13,10 +14,6 @@ from freqsense.training import train
 
 SHAPES = [(8, 8), (7, 7), (6, 9), (7, 4)]
 TIGHT = ATOL[torch.float64]
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def small_net(channels=2, n_outputs=3, seed=0, activation=nn.ReLU):

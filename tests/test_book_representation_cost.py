@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from draws import noise
 from tolerances import ATOL
 
 from freqsense import fourier, layers, models, theory, training
@@ -15,10 +16,6 @@ SHAPES = [(6, 6), (5, 5), (4, 7)]
 
 def generator(seed):
     return torch.Generator().manual_seed(seed)
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
 
 
 def complex_noise(*shape, seed=0):

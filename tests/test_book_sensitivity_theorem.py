@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from draws import noise
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
@@ -14,10 +15,6 @@ from freqsense import fourier, images, models, theory, training
 TIGHT = ATOL[torch.float64]
 SHAPES = [(6, 6), (5, 5), (4, 7)]
 positive = st.floats(0.05, 20)
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def real_moments(shape, seed=0):

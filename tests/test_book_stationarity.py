@@ -8,16 +8,13 @@ import runpy
 
 import pytest
 import torch
+from draws import noise
 from tolerances import ATOL, SIGMAS
 
 from freqsense import fourier, images, spectra
 
 TIGHT = ATOL[torch.float64]
 SHAPES = [(6, 6), (5, 5), (4, 7)]
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def all_shifts(x):

@@ -4,16 +4,13 @@ import math
 
 import pytest
 import torch
+from draws import noise
 from tolerances import ATOL
 
 from freqsense import filters, fourier, images, spectra
 
 SHAPES = [(8, 8), (9, 9), (8, 12), (7, 10), (30, 40)]
 TIGHT = ATOL[torch.float64]
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def gain(filtered, images):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from draws import noise
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import ATOL, SIGMAS
@@ -12,10 +13,6 @@ from freqsense import fourier
 
 SHAPES = [(8, 8), (9, 9), (8, 12), (12, 8), (7, 10), (5, 16), (1, 1), (1, 6), (2, 3)]
 TIGHT = ATOL[torch.float64]
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def slow_dft(x):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
+from draws import noise
 from tolerances import ATOL
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -35,10 +36,6 @@ GRID = [
     for n, (c_in, c_out) in itertools.product((1, 64), [(1, 1), (3, 16), (64, 64)])
     for kernel in range(1, side + 1, 2)
 ]
-
-
-def noise(*shape, seed=0, dtype=DOUBLE):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def pair(case, method="fft", dtype=DOUBLE, seed=0):

@@ -4,16 +4,13 @@ import math
 
 import pytest
 import torch
+from draws import noise
 from tolerances import ATOL, SIGMAS
 from torch.nn import functional
 
 from freqsense import fourier, layers, models
 
 SHAPES = [(8, 8), (7, 7), (6, 9), (7, 4)]
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])

@@ -1,7 +1,9 @@
 """The networks of the paper: published sizes, wiring, initial weights, any image size."""
 
+import functools
 import math
 
+import draws
 import pytest
 import torch
 from tolerances import ATOL, SIGMAS
@@ -29,8 +31,7 @@ KINDS = {
 every_kind = pytest.mark.parametrize("build", KINDS.values(), ids=KINDS.keys())
 
 
-def noise(*shape, seed=0, dtype=torch.float32):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+noise = functools.partial(draws.noise, dtype=torch.float32)
 
 
 def small(build, shape=(3, 12, 12), width=4, **options):

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from draws import noise
 from tolerances import ATOL, SIGMAS
 from torch import nn
 
@@ -15,10 +16,6 @@ from freqsense.sensitivity import SensitivityMap, measure_sensitivity, slope
 
 SHAPES = [(8, 8), (7, 7), (6, 9), (7, 4)]
 TIGHT = ATOL[torch.float64]
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def small_net(channels=2, n_outputs=3, seed=0):

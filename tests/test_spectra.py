@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from draws import noise
 from tolerances import ATOL, SIGMAS
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -13,10 +14,6 @@ from freqsense import fourier, images, spectra
 
 SHAPES = [(8, 8), (9, 9), (8, 12), (7, 10), (10, 7), (1, 6)]
 TIGHT = ATOL[torch.float64]
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 @pytest.mark.parametrize("center", [True, False])

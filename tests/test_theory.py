@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from draws import noise
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
@@ -19,10 +20,6 @@ TIGHT = ATOL[torch.float64]
 sizes = st.floats(0.05, 20.0)
 decays = st.floats(0.01, 20.0)
 depths = st.integers(1, 8)
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def random_map(shape, n_outputs=1, n_channels=1, seed=0):

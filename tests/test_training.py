@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from draws import noise
 from tolerances import ATOL
 from torch import nn
 from torch.nn import functional
@@ -13,10 +14,6 @@ from freqsense import fourier, layers, models
 from freqsense.training import _Problem, minimize, train
 
 TIGHT = ATOL[torch.float64]
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def end_to_end(model):

@@ -26,6 +26,11 @@ def toc_pages(root=ROOT):
     return [root / f"{name}.md" for name in [toc["root"], *chapters]]
 
 
+def page_name(page, root=ROOT):
+    """Name a page as _toc.yml does."""
+    return page.relative_to(root).with_suffix("").as_posix()
+
+
 def notebook_pages(root=ROOT):
     """List the pages of _toc.yml that hold code cells."""
     return [page for page in toc_pages(root) if has_code_cells(page.read_text(encoding="utf-8"))]

@@ -1,18 +1,15 @@
 """Read the sources of the book: pages, sections, directives."""
 
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import twins
 import yaml
 from bookbuild.gate import has_code_cells
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BOOK = ROOT / "book"
-sys.path.append(str(ROOT / "tools"))
-
-import twins  # noqa: E402
 
 PAGES = twins.toc_pages()
 NOTEBOOKS = [page for page in PAGES if page.exists() and has_code_cells(page.read_text("utf-8"))]
@@ -24,11 +21,6 @@ CHAPTERS = [page for page in PAGES if page.stem not in UNTAUGHT]
 OPENING = re.compile(r"^ *(`{3,}|~{3,}|:{3,})\{([\w:-]+)\} *(.*?) *$")
 FENCE = re.compile(r"^ *(`{3,}|~{3,}|:{3,})")
 OPTION = re.compile(r"^ *:([\w-]+): *(.*?) *$")
-
-
-def page_name(page):
-    """Name a page as the table of contents does: the id of a parametrised test."""
-    return page.relative_to(ROOT).with_suffix("").as_posix()
 
 
 @dataclass

@@ -15,11 +15,10 @@ from sources import (
     ROOT,
     closing_line,
     directives,
-    page_name,
     read,
     sections,
 )
-from twins import twin_text
+from twins import page_name, twin_text
 
 FIGURES = {"figure", "glue:figure"}
 STATEMENTS = {

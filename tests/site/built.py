@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import twins
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -9,12 +10,5 @@ SITE = ROOT / "_build" / "html"
 VIEWS = [(width, scheme) for width in (1280, 360) for scheme in ("light", "dark")]
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]
 
-
-def toc_names():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    return [toc["root"], *chapters]
-
-
-PAGES = toc_names()
-NOTEBOOKS = [name for name in PAGES if "{code-cell}" in (ROOT / f"{name}.md").read_text("utf-8")]
+PAGES = [twins.page_name(page) for page in twins.toc_pages()]
+NOTEBOOKS = [twins.page_name(page) for page in twins.notebook_pages()]
