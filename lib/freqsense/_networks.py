@@ -62,6 +62,7 @@ def conv_actually(
     n_outputs: int,
     activation: str = "relu",
     seed: int = 0,
+    kernel_size: int | None = None,
 ) -> ConvNet:
     r"""Build the paper's "ConvActually": circular kernels as large as the image, a full-size head.
 
@@ -81,11 +82,14 @@ def conv_actually(
     seed : of the initial weights; the global random state is neither read nor moved. Weights are
         normal, of variance 2 / fan-in with ReLU (He's rule) and 1 / fan-in with the identity, where
         the paper's code has 2 in both; biases are zero.
+    kernel_size : side of square kernels smaller than the image, for comparison; None is the paper's
+        network. The head stays full-size.
 
     Returns
     -------
     ConvNet
-        In float32, with (C + (L - 2) width) width D + K width D weights for D = HW and L > 1.
+        In float32, with (C + (L - 2) width) width D + K width D weights for D = HW, L > 1 and
+        full-size kernels.
 
     Raises
     ------
@@ -108,12 +112,15 @@ def conv_actually(
     depth = as_integer(depth, "depth", 1)
     width, shape, n_outputs = _check_sizes(width, shape, n_outputs)
     activation = as_choice(activation, "activation", ACTIVATIONS)
+    if kernel_size is not None:
+        kernel_size = as_integer(kernel_size, "kernel_size", 1, min(shape[1:]))
+    kernel, method = (shape[1:], "fft") if kernel_size is None else (kernel_size, "auto")
     generator = weight_generator(seed)
     channels = [shape[0]] + [width] * (depth - 1)
     features = []
     with torch.device("meta"):
         for before, after in zip(channels[:-1], channels[1:], strict=True):
-            features.append(CircularConv2d(before, after, shape[1:], method="fft"))
+            features.append(CircularConv2d(before, after, kernel, method=method))
             features.append(nn.ReLU() if activation == "relu" else nn.Identity())
         network = ConvNet(features, channels[-1] * math.prod(shape[1:]), n_outputs, shape)
     return _initialize(network, generator, "relu" if activation == "relu" else "linear")

@@ -1,10 +1,10 @@
 """Training: one explicit mini-batch loop, and L-BFGS for the theorem."""
 
+import copy
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -12,20 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 from tqdm.auto import tqdm
 
-from freqsense._checks import as_choice, as_images, as_integer, as_real
+from freqsense._checks import as_choice, as_flag, as_images, as_integer, as_real
+from freqsense._descent import Descent, Problem, first_weight
 
 LOSSES = ("cross_entropy", "squared", "logistic")
 OPTIMIZERS = ("sgd", "adam")
+DECAYS = ("all", "weights")
+SCHEDULES = ("constant", "cosine", "one_cycle")
 
-# L-BFGS: curvature pairs kept, and iterations between two looks at whether it helps.
-_PAIRS = 50
-_ROUND = 50
+# The draws of an augmentation must not be those of the order over again.
+_SEED_MASK = 0x6175676D656E74
 
-# A gradient of at most so many times what one rounding error in each weight changes is noise.
-_NOISE = 10
+# Pixels of zeros around an image that is cropped at random, as is usual for 32 by 32 pixels.
+_MARGIN = 4
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ def minimize(
     """
     max_iterations = as_integer(max_iterations, "max_iterations", 1)
     tolerance = as_real(tolerance, "tolerance", 0)
-    problem = _Problem(model, loss, as_real(weight_decay, "weight_decay", 0))
-    descent = _Descent(problem, tolerance, max_iterations)
+    problem = Problem(model, loss, as_real(weight_decay, "weight_decay", 0))
+    descent = Descent(problem, tolerance, max_iterations)
     descent.run()
     return Fit(
         problem.objective,
@@ -121,17 +123,27 @@ def minimize(
 class History:
     """What happened, epoch by epoch.
 
-    loss : mean loss over the epoch's mini-batches, without the decay term
+    loss : mean loss over the epoch's mini-batches, without the decay term and the penalty
     accuracy : share of images classified right in them; NaN for the squared loss
+    penalty : mean penalty over them; empty if there is none
+    lr : learning rate of the epoch's first step
     validation_loss, validation_accuracy : after the epoch, in eval mode; empty without validation
     seconds : of the epoch, with its validation
     """
 
     loss: list[float] = field(default_factory=list)
     accuracy: list[float] = field(default_factory=list)
+    penalty: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     validation_accuracy: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """First epoch, from 0, of the lowest validation loss; None without validation."""
+        losses = [math.inf if math.isnan(value) else value for value in self.validation_loss]
+        return losses.index(min(losses)) if losses else None
 
 
 def train(
@@ -149,6 +161,12 @@ def train(
     optimizer: str = "sgd",
     validation: tuple[Tensor, Tensor] | None = None,
     progress: bool = False,
+    decay: str = "all",
+    schedule: str = "constant",
+    augment: Callable[[Tensor, Tensor, torch.Generator], Tensor] | None = None,
+    penalty: Callable[[Tensor, Tensor], Tensor] | None = None,
+    patience: int | None = None,
+    autocast: bool = False,
 ) -> History:
     r"""Train by mini-batches with true L2 weight decay.
 
@@ -157,6 +175,11 @@ def train(
     Equation ``eq-training-objective`` of the book. The gradient λw of the decay is added to that
     of the loss, for Adam too (what AdamW does is no L2 penalty).
 
+    Weights that decay to nothing pass through denormal numbers, which many processors are slow at.
+    ``torch.set_flush_denormal(True)``, called before anything else is computed, makes zeros of
+    them. It is left to the caller: torch cannot tell what was set, and its worker threads keep what
+    was set when they started.
+
     Parameters
     ----------
     model : maps (N, C, H, W) to (N, K); trained in place, in the dtype of its weights.
@@ -164,14 +187,32 @@ def train(
     labels : classes (N,) for ``"cross_entropy"``; real (N,) or (N, K) for ``"squared"``; -1 and +1,
         (N,) or (N, K), for ``"logistic"``. (N,) stands for K = 1.
     epochs, batch_size : an epoch visits every image once, in a new order.
-    lr : learning rate, constant.
-    weight_decay : λ >= 0, on every parameter.
-    seed : of the order, and of what the model draws; the global random state is left as it was.
+    lr : learning rate; the highest one where a schedule changes it.
+    weight_decay : λ >= 0.
+    seed : of the order, of the augmentation, and of what the model draws; the global random state
+        is left as it was.
     device : where to train; the model stays there. None leaves it where it is.
     loss : ``"cross_entropy"``, ``"squared"`` (with its ½) or ``"logistic"``, summed over outputs.
     optimizer : ``"sgd"`` (momentum 0.9) or ``"adam"``.
     validation : (images, labels) to be measured after each epoch.
     progress : show a bar.
+    decay : ``"all"``: the sum is over every parameter. ``"weights"``: it leaves out those of fewer
+        than two axes, which are biases and the parameters of normalisation layers.
+    schedule : of the learning rate, from step to step. ``"constant"``; ``"cosine"``: step t of T
+        has lr (1 + cos(πt/T)) / 2; ``"one_cycle"``: by ``OneCycleLR`` of torch with its defaults,
+        from lr/25 up to lr in the first 30 % of the steps, then down to lr/250 000, while the
+        momentum (β₁ of Adam) goes from 0.95 to 0.85 and back.
+    augment : maps images (n, C, H, W) and labels of a mini-batch, on the device and in the dtype of
+        the weights, and a generator on the CPU, to images of the same shape: what is trained on in
+        their place. For example :func:`flip_and_crop`. Validation images are left as they are.
+    penalty : maps images (n, C, H, W) of a mini-batch and the outputs (n, K) for them to a scalar,
+        which is added to the loss. The images require gradients: with ``create_graph=True`` the
+        outputs can be differentiated with respect to them.
+    patience : end after so many epochs in a row without a new lowest validation loss. Whether this
+        comes to pass or not, the model then has the weights of the best epoch. None goes on to the
+        end and keeps the last weights.
+    autocast : let the model compute in bfloat16 where that is safe, in training alone; on CUDA
+        alone, with weights in float32.
 
     Returns
     -------
@@ -180,13 +221,15 @@ def train(
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, or outputs and labels do not fit.
+        If an argument is out of range, outputs and labels do not fit, or ``augment`` or ``penalty``
+        returns what it must not.
     FloatingPointError
-        If the loss or a weight becomes NaN or infinite, with the epoch and the step.
+        If the loss, the penalty or a weight becomes NaN or infinite, with the epoch and the step.
 
     Source
     ------
-    Kingma and Ba (2015), arXiv 1412.6980, for Adam.
+    Kingma and Ba (2015), arXiv 1412.6980, for Adam; Loshchilov and Hutter (2017), arXiv 1608.03983,
+    for the cosine; Smith and Topin (2018), arXiv 1708.07120, for the one cycle.
 
     Examples
     --------
@@ -202,226 +245,121 @@ def train(
     True
     """
     loss = as_choice(loss, "loss", LOSSES)
-    weight = _first_weight(model)
+    weight = first_weight(model)
     as_choice(optimizer, "optimizer", OPTIMIZERS)
+    as_choice(decay, "decay", DECAYS)
+    as_choice(schedule, "schedule", SCHEDULES)
     lr, weight_decay = as_real(lr, "lr", 0), as_real(weight_decay, "weight_decay", 0)
     device = weight.device if device is None else torch.device(device)
     epochs = as_integer(epochs, "epochs", 1)
     batch_size = as_integer(batch_size, "batch_size", 1)
     seed = as_integer(seed, "seed", 0)
+    _check_functions(augment=augment, penalty=penalty)
+    _check_patience(patience, validation)
+    _check_autocast(autocast, device, weight.dtype)
     images, labels = _as_data(images, labels, loss, "")
     held_out = None if validation is None else _as_held_out(validation, images, labels, loss)
     n_classes = 1 + max(int(y.max()) for y in (labels, held_out[1] if held_out else labels))
-    stepper = _make_optimizer(model.to(device), optimizer, lr, weight_decay)
+    stepper = _make_optimizer(model.to(device), optimizer, lr, weight_decay, decay)
+    n_steps = epochs * math.ceil(len(images) / batch_size)
+    scheduler = _make_schedule(stepper, schedule, lr, n_steps)
     order = torch.Generator().manual_seed(seed)
+    draws = torch.Generator().manual_seed(seed ^ _SEED_MASK)
     history, bar = History(), tqdm(total=epochs, disable=not progress)
     with _own_state(model, seed, device), torch.enable_grad(), bar:
         for epoch in range(epochs):
             start = time.perf_counter()
+            history.lr.append(stepper.param_groups[0]["lr"])
             model.train()
             batches = torch.randperm(len(images), generator=order).split(batch_size)
-            total, right = 0.0, 0.0
+            totals = np.zeros(3)
             for step, index in enumerate(batches):
                 x = images[index].to(device, weight.dtype)  # (n, C, H, W)
                 y = _to_targets(labels[index], x)  # (n,) or (n, K)
-                outputs = _outputs(model, x, y, n_classes)  # (n, K)
+                if augment is not None:
+                    x = _augmented(augment, x, y, draws)  # (n, C, H, W)
+                x.requires_grad_(penalty is not None)
+                outputs = _outputs(model, x, y, n_classes, autocast)  # (n, K)
                 value = _mean_loss(outputs, y, loss)
-                if not torch.isfinite(value):
-                    _say_diverged(f"the loss is {value.item()}", epoch, step)
+                extra = _penalty_of(penalty, x, outputs)
+                _check_finite(epoch, step, loss=value, penalty=extra)
                 stepper.zero_grad()
-                value.backward()
+                (value + extra).backward()
                 stepper.step()
-                total += value.item() * len(index)
-                right += _share_right(outputs, y, loss) * len(index)
+                scheduler.step()
+                means = value.item(), _share_right(outputs, y, loss), extra.item()
+                totals += len(index) * np.array(means)
             if not all(torch.isfinite(w).all() for w in model.parameters()):
                 _say_diverged("a weight is NaN or infinite", epoch, step)
-            history.loss.append(total / len(images))
-            history.accuracy.append(right / len(images))
+            _record(history, totals / len(images), penalty is not None)
             if held_out is not None:
                 _validate(model, *held_out, batch_size, n_classes, loss, history)
             history.seconds.append(time.perf_counter() - start)
             bar.set_postfix(loss=history.loss[-1], accuracy=history.accuracy[-1])
             bar.update()
+            if patience is not None and history.best_epoch == epoch:
+                best = copy.deepcopy(model.state_dict())
+            if patience is not None and epoch - history.best_epoch >= patience:
+                break
+    if patience is not None:
+        model.load_state_dict(best)
     return history
 
 
-class _Problem:
-    """Loss plus decay as a function of all weights, with the values where it was last looked at."""
+def flip_and_crop(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    r"""Mirror half of the images left to right, and shift each by up to four pixels, at random.
 
-    # torch drops a curvature pair whose product sᵀy is below 1e-10, which happens digits before the
-    # end. L-BFGS takes the same path on a multiple of the objective, which has larger products.
-    SCALE = 1e20
+    .. math:: x'_n(i, j) = \tilde x_n(i + u_n,\, \pm j + v_n)
 
-    def __init__(self, model: nn.Module, loss: Callable, weight_decay: float) -> None:
-        if not callable(loss):
-            raise TypeError(f"loss must map the model to a scalar, got {type(loss).__name__}")
-        _first_weight(model)
-        self.weights = [w for w in model.parameters() if w.requires_grad]
-        wrong = {str(w.dtype) for w in self.weights if w.dtype != torch.float64}
-        if wrong:
-            got = ", ".join(sorted(wrong))
-            raise TypeError(f"model must be in float64 (call model.double()), got {got}")
-        self.model, self.loss, self.weight_decay = model, loss, weight_decay
+    with x̃ the image with four pixels of zeros around it: a crop of it, of the size of the image, at
+    one of 81 places. The usual augmentation of small photographs, for
+    ``train(..., augment=flip_and_crop)``. Zeros stand for grey where images are centred.
 
-    def look(self, where: str) -> float:
-        """Evaluate at the weights; return the scaled objective, with its gradient on them."""
-        value, slope = self._evaluate(where, again=False)
-        flat = parameters_to_vector(self.weights).detach()
-        gradient = slope + self.weight_decay * flat
-        self.loss_value, self.gradient_norm = value, gradient.norm().item()
-        pulls = [slope.norm().item(), self.weight_decay * flat.norm().item()]
-        self.pull = min(pulls) if self.weight_decay else pulls[0]
-        self.objective = value + self.weight_decay / 2 * flat.square().sum().item()
-        pieces = (self.SCALE * gradient).split([w.numel() for w in self.weights])
-        for w, piece in zip(self.weights, pieces, strict=True):
-            w.grad = piece.view_as(w)
-        return self.SCALE * self.objective
+    Parameters
+    ----------
+    images : (N, C, H, W).
+    labels : not looked at.
+    generator : on the CPU, which draws N coins and 2 N shifts.
 
-    def linearize(self, where: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Gradient (n,) at the weights, and the product of the Hessian with a vector (n,)."""
-        _, slope = self._evaluate(where, again=True)
+    Returns
+    -------
+    Tensor
+        (N, C, H, W), on the device and in the dtype of the images.
 
-        def times_hessian(vector: Tensor) -> Tensor:
-            if not slope.requires_grad:  # the loss is linear
-                return self.weight_decay * vector
-            rows = torch.autograd.grad(
-                slope, self.weights, vector, retain_graph=True, allow_unused=True
-            )
-            return self._flatten(rows) + self.weight_decay * vector
+    Raises
+    ------
+    TypeError, ValueError
+        If images or generator are not what is asked for.
 
-        flat = parameters_to_vector(self.weights).detach()
-        return slope.detach() + self.weight_decay * flat, times_hessian
+    Source
+    ------
+    He, Zhang, Ren and Sun (2016), arXiv 1512.03385, section 4.2.
 
-    def move(self, step: Tensor, where: str) -> None:
-        """Add a step (n,) to the weights, and look."""
-        with torch.no_grad():
-            vector_to_parameters(parameters_to_vector(self.weights) + step, self.weights)
-        self.look(where)
-
-    def is_noise(self) -> bool:
-        """Whether rounding errors, one in each weight, change the gradient by about its size."""
-        flat, before = parameters_to_vector(self.weights).detach(), self._gradient()
-        signs = 2 * torch.randint(2, flat.shape, generator=torch.Generator().manual_seed(0)) - 1
-        error = torch.finfo(flat.dtype).eps * signs.to(flat)
-        vector_to_parameters(flat * (1 + error), self.weights)
-        change = self._gradient() - before
-        vector_to_parameters(flat, self.weights)
-        return before.norm().item() <= _NOISE * change.norm().item()
-
-    def _gradient(self) -> Tensor:
-        _, slope = self._evaluate("the end", again=False)
-        return slope + self.weight_decay * parameters_to_vector(self.weights).detach()
-
-    def _evaluate(self, where: str, again: bool) -> tuple[float, Tensor]:
-        """Loss and its gradient (n,), the latter to be differentiated again if asked."""
-        with torch.enable_grad():
-            value = self.loss(self.model)
-            scalar = isinstance(value, Tensor) and value.numel() == 1
-            if not scalar or value.is_complex() or not value.requires_grad:
-                raise ValueError("loss must return a real scalar that depends on the weights")
-            if not torch.isfinite(value):
-                raise FloatingPointError(f"the loss is {value.item()} at {where}")
-            slopes = torch.autograd.grad(value, self.weights, create_graph=again, allow_unused=True)
-            return value.item(), self._flatten(slopes)
-
-    def _flatten(self, slopes: tuple[Tensor | None, ...]) -> Tensor:
-        pairs = zip(self.weights, slopes, strict=True)
-        return torch.cat([(torch.zeros_like(w) if g is None else g).flatten() for w, g in pairs])
-
-
-class _Descent:
-    """L-BFGS with line searches while they help, then Newton steps, then a fresh history."""
-
-    def __init__(self, problem: _Problem, tolerance: float, max_iterations: int) -> None:
-        self.problem, self.tolerance, self.max_iterations = problem, tolerance, max_iterations
-        self.iterations = 0
-        self.largest_pull = 0.0
-
-    def run(self) -> None:
-        self.problem.look("the start")
-        self.largest_pull = self.problem.pull
-        helped = True
-        while helped and not self._finished():
-            before = self.problem.objective, self.problem.gradient_norm
-            self._search()
-            self._polish()
-            helped = self._improved_on(*before)
-        for w in self.problem.weights:
-            w.grad = None
-
-    def solved(self) -> bool:
-        return self.problem.gradient_norm <= self.tolerance * self.largest_pull
-
-    def _finished(self) -> bool:
-        return self.solved() or self.iterations >= self.max_iterations
-
-    def _improved_on(self, objective: float, gradient_norm: float) -> bool:
-        fell = objective - self.problem.objective > 1e-13 * abs(objective)
-        return fell or self.problem.gradient_norm < 0.9 * gradient_norm
-
-    def _search(self) -> None:
-        """Run rounds of L-BFGS until one brings nothing."""
-        # The one tolerance stops a round once the loss stays the same to its last bit.
-        stepper = torch.optim.LBFGS(
-            self.problem.weights,
-            history_size=_PAIRS,
-            line_search_fn="strong_wolfe",
-            max_eval=sys.maxsize,
-            tolerance_grad=0,
-            tolerance_change=1e-30,
-        )
-        start, helped = self.iterations, True
-        while helped and not self._finished():
-            before = self.problem.objective, self.problem.gradient_norm
-            stepper.param_groups[0]["max_iter"] = min(_ROUND, self.max_iterations - self.iterations)
-            stepper.step(lambda: self.problem.look(f"iteration {start + _steps_of(stepper)}"))
-            self.iterations = start + _steps_of(stepper)
-            self.problem.look(f"iteration {self.iterations}")
-            self.largest_pull = max(self.largest_pull, self.problem.pull)
-            helped = self._improved_on(*before)
-
-    def _polish(self) -> None:
-        """Take Newton steps, which need no losses, while each makes the gradient smaller."""
-        while not self._finished():
-            before = self.problem.gradient_norm
-            step = self._newton_step()
-            self.problem.move(step, f"iteration {self.iterations}")
-            if not self.problem.gradient_norm < 0.9 * before:
-                self.problem.move(-step, f"iteration {self.iterations}")
-                break
-
-    def _newton_step(self) -> Tensor:
-        """Solve H d = -∇ by conjugate gradients, to a digit more than is asked for."""
-        gradient, times_hessian = self.problem.linearize(f"iteration {self.iterations}")
-        enough = max(self.tolerance * self.largest_pull / 10, gradient.norm().item() / 1000)
-        step, residual = torch.zeros_like(gradient), -gradient
-        direction, size = residual, residual.square().sum()
-        while size.sqrt() > enough and self.iterations < self.max_iterations:
-            image = times_hessian(direction)
-            curvature = direction @ image
-            if curvature <= 0:
-                break  # no minimum nearby, or rounding: L-BFGS knows better
-            step = step + size / curvature * direction
-            residual = residual - size / curvature * image
-            size, old = residual.square().sum(), size
-            direction = residual + size / old * direction
-            self.iterations += 1
-        return step
-
-
-def _steps_of(stepper: torch.optim.LBFGS) -> int:
-    """Iterations that an L-BFGS optimizer has taken."""
-    return next((state["n_iter"] for state in stepper.state.values()), 0)
-
-
-def _first_weight(model: object) -> Tensor:
-    """A parameter to be trained, which tells the device and dtype of the model."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    weight = next((w for w in model.parameters() if w.requires_grad), None)
-    if weight is None:
-        raise ValueError("model must have parameters that require gradients, got none")
-    return weight
+    Examples
+    --------
+    >>> import torch
+    >>> from freqsense import training
+    >>> x, generator = torch.ones(100, 3, 8, 8), torch.Generator().manual_seed(0)
+    >>> shifted = training.flip_and_crop(x, torch.zeros(100), generator)
+    >>> shifted.shape, shifted.sum((1, 2, 3)).min().item()       # a corner of 4 by 4 pixels is left
+    (torch.Size([100, 3, 8, 8]), 48.0)
+    """
+    images = as_images(images)
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator, got {type(generator).__name__}")
+    n, channels, height, width = images.shape
+    mirrored = torch.rand(n, generator=generator) < 0.5
+    corners = torch.randint(2 * _MARGIN + 1, (2, n, 1), generator=generator)
+    rows = corners[0] + torch.arange(height)  # (N, H)
+    columns = corners[1] + torch.arange(width)  # (N, W)
+    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    image, channel = torch.arange(n)[:, None, None, None], torch.arange(channels)[:, None, None]
+    padded = functional.pad(images, (_MARGIN,) * 4)
+    at = [
+        k.to(images.device)
+        for k in (image, channel, rows[:, None, :, None], columns[:, None, None])
+    ]
+    return padded[tuple(at)]
 
 
 def _as_data(images: object, labels: object, loss: str, name: str) -> tuple[Tensor, Tensor]:
@@ -451,10 +389,44 @@ def _as_data(images: object, labels: object, loss: str, name: str) -> tuple[Tens
     return images, labels.reshape(len(labels), -1)
 
 
-def _make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float):
+def _check_functions(**functions: object) -> None:
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} must be a function or None, got {type(function).__name__}")
+
+
+def _check_patience(patience: int | None, validation: object) -> None:
+    if patience is not None:
+        as_integer(patience, "patience", 1)
+        if validation is None:
+            raise ValueError(f"patience={patience} needs validation=(images, labels), got None")
+
+
+def _check_autocast(autocast: bool, device: torch.device, dtype: torch.dtype) -> None:
+    if as_flag(autocast, "autocast"):
+        if device.type != "cuda":
+            raise ValueError(f"autocast must be False on devices other than cuda, got {device}")
+        if dtype != torch.float32:
+            raise TypeError(f"autocast needs a model in float32, got {dtype}")
+
+
+def _make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float, decay: str):
+    groups = {weight_decay: [], 0.0: []}
+    for w in model.parameters():
+        groups[0.0 if decay == "weights" and w.ndim < 2 else weight_decay].append(w)
+    groups = [{"params": group, "weight_decay": size} for size, group in groups.items()]
     if name == "adam":
-        return torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
-    return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=weight_decay)
+        return torch.optim.Adam(groups, lr=lr)
+    return torch.optim.SGD(groups, lr=lr, momentum=0.9)
+
+
+def _make_schedule(stepper: torch.optim.Optimizer, name: str, lr: float, n_steps: int):
+    """Scheduler to be told of each step."""
+    if name == "one_cycle":
+        return OneCycleLR(stepper, max_lr=lr, total_steps=n_steps)
+    if name == "cosine":
+        return LambdaLR(stepper, lambda step: (1 + math.cos(math.pi * step / n_steps)) / 2)
+    return LambdaLR(stepper, lambda step: 1.0)
 
 
 @contextmanager
@@ -472,9 +444,37 @@ def _own_state(model: nn.Module, seed: int, device: torch.device) -> Iterator[No
                 module.training = mode
 
 
-def _outputs(model: nn.Module, x: Tensor, y: Tensor, n_classes: int) -> Tensor:
+def _augmented(augment: Callable, x: Tensor, y: Tensor, draws: torch.Generator) -> Tensor:
+    """What an augmentation makes of images (n, C, H, W), checked to be such images."""
+    images = augment(x, y, draws)
+    if not isinstance(images, Tensor):
+        raise TypeError(f"augment must return a tensor, got {type(images).__name__}")
+    got, expected = ((tuple(t.shape), t.dtype, t.device) for t in (images, x))
+    for name, ours, theirs in zip(("shape", "dtype", "device"), got, expected, strict=True):
+        if ours != theirs:
+            raise ValueError(f"augment must return images of {name} {theirs}, got {ours}")
+    return images.detach()
+
+
+def _penalty_of(penalty: Callable | None, x: Tensor, outputs: Tensor) -> Tensor:
+    """Scalar to be added to the loss; zero if there is no penalty."""
+    if penalty is None:
+        return outputs.new_zeros(())
+    value = penalty(x, outputs)
+    if not isinstance(value, Tensor) or value.numel() != 1 or value.is_complex():
+        got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"penalty must return a real scalar tensor, got {got}")
+    if not value.requires_grad:
+        raise ValueError("penalty must depend on the weights: differentiate with create_graph=True")
+    return value.reshape(())
+
+
+def _outputs(
+    model: nn.Module, x: Tensor, y: Tensor, n_classes: int, autocast: bool = False
+) -> Tensor:
     """Outputs (n, K) of the model, checked against the labels."""
-    outputs = model(x)
+    with torch.autocast("cuda", torch.bfloat16) if autocast else nullcontext():
+        outputs = model(x)
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(x):
         got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ValueError(f"model must return ({len(x)}, K), got {got}")
@@ -486,7 +486,7 @@ def _outputs(model: nn.Module, x: Tensor, y: Tensor, n_classes: int) -> Tensor:
         raise ValueError(f"labels must be below the {n_outputs} outputs of model, got {highest}")
     if y.ndim == 2 and y.shape[1] != n_outputs:
         raise ValueError(f"labels must be (N, {n_outputs}), as the outputs, got (N, {y.shape[1]})")
-    return outputs
+    return outputs.to(x.dtype) if autocast else outputs
 
 
 def _mean_loss(outputs: Tensor, y: Tensor, loss: str) -> Tensor:
@@ -505,10 +505,19 @@ def _share_right(outputs: Tensor, y: Tensor, loss: str) -> float:
     return right.float().mean().item()
 
 
+def _record(history: History, means: np.ndarray, penalized: bool) -> None:
+    """Append the means of an epoch: loss, share of images classified right, and penalty."""
+    loss, accuracy, penalty = means.tolist()
+    history.loss.append(loss)
+    history.accuracy.append(accuracy)
+    if penalized:
+        history.penalty.append(penalty)
+
+
 @torch.no_grad()
 def _validate(model, images, labels, batch_size, n_classes, loss, history) -> None:
     """Append loss and accuracy in eval mode."""
-    weight = _first_weight(model)
+    weight = first_weight(model)
     model.eval()
     total, right = 0.0, 0.0
     for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):
@@ -538,6 +547,12 @@ def _as_held_out(validation: object, images: Tensor, labels: Tensor, loss: str) 
             expected = ", ".join(map(str, ("N", *theirs.shape[1:])))
             raise ValueError(f"{name} must have shape ({expected}), got {tuple(ours.shape)}")
     return pair
+
+
+def _check_finite(epoch: int, step: int, **terms: Tensor) -> None:
+    for name, term in terms.items():
+        if not torch.isfinite(term):
+            _say_diverged(f"the {name} is {term.item()}", epoch, step)
 
 
 def _say_diverged(what: str, epoch: int, step: int) -> NoReturn:

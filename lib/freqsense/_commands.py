@@ -1,0 +1,335 @@
+"""What each command does; what only one of them needs is imported by that one."""
+
+import json
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import matplotlib as mpl
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from tqdm.auto import tqdm
+
+import freqsense
+from freqsense import datasets, plotting, spectra
+from freqsense._checkpoints import (
+    Network,
+    is_checkpoint,
+    make_network,
+    needed_sides,
+    read_file,
+    write_checkpoint,
+)
+from freqsense._files import replacing, write_whole
+from freqsense.fourier import RadialProfile, fft2, radial_average
+from freqsense.images import luminance
+from freqsense.sensitivity import SensitivityMap, measure_sensitivity, slope
+
+_FIRST_RING = 2  # of fits; ring 1 holds four frequencies
+_MIN_SIDE = 8  # for three rings to fit a line to
+
+
+def download(name: str, root: str | None) -> None:
+    """Fetch an archive and print where it is."""
+    print(datasets.download(name, root))
+
+
+def train(
+    *,
+    architecture: str,
+    data: str,
+    output: str,
+    width: int,
+    size: int,
+    n_train: int,
+    n_test: int,
+    epochs: int,
+    lr: float,
+    weight_decay: float,
+    optimizer: str,
+    schedule: str,
+    augment: bool,
+    seed: int,
+    device: str | None,
+) -> None:
+    """Train one network and write its checkpoint."""
+    from freqsense import _runs, models, training
+
+    path, device = _new_file(output), _as_device(device)
+    sizes = {"size": size, "n_train": n_train, "n_test": n_test, "seed": seed}
+    task = _runs.load_task(data, **sizes)
+    shape = tuple(task.images.shape[1:])
+    built = {"width": width, "shape": shape, "n_outputs": task.n_outputs, "seed": seed}
+    model = models.build(architecture, **built)
+    settings = {"epochs": epochs, "lr": lr, "weight_decay": weight_decay}
+    settings |= {"optimizer": optimizer, "schedule": schedule, "loss": task.loss, "seed": seed}
+    history = training.train(
+        model,
+        task.images,
+        task.labels,
+        **settings,
+        augment=training.flip_and_crop if augment else None,
+        validation=(task.test_images, task.test_labels),
+        device=device,
+        progress=True,
+    )
+    mean, std = task.mean.tolist(), [task.scale]
+    accuracy = {"train": history.accuracy[-1], "test": history.validation_accuracy[-1]}
+    description = {"architecture": architecture, **built, "mean": mean, "std": std}
+    description["freqsense"] = freqsense.__version__
+    extra = {"data": data, "augment": augment, "accuracy": accuracy}
+    description["training"] = settings | sizes | extra
+    write_checkpoint(path, model, description)
+    print(f"accuracy {accuracy['train']:.3f} in training, {accuracy['test']:.3f} on test images")
+    print(f"written: {path}")
+
+
+def measure(
+    *,
+    model: str,
+    images: str,
+    output: str,
+    size: int | None,
+    mean: list[float] | None,
+    std: list[float] | None,
+    method: str,
+    batch_size: int,
+    trust: bool,
+    device: str | None,
+    **told: str | int | None,
+) -> None:
+    """Measure a network of the user's, of which more is told, on pictures of the user's."""
+    path, folder = Path(model), Path(output)
+    content = read_file(path, trust)
+    pictures, sides = _open_pictures(images, size, batch_size, needed_sides(content))
+    network = make_network(path, content, sides, **told)
+    shape = (network.channels, *sides)
+    mean, std = _choose_normalization(content, network.channels, mean, std)
+    options = {"method": method, "batch_size": batch_size, "device": _place(network, device)}
+    folder.mkdir(parents=True, exist_ok=True)
+    powers = []
+    with closing(_normalized(pictures, network.channels, mean, std, powers)) as batches:
+        result = _apply(network, batches, f"{path} cannot be applied to images {shape}", options)
+    result.save(folder / "map.npz")
+    sensitivity, power = _norm_over_channels(result), _mean_power(powers)
+    last_ring = len(power.frequency) - 1
+    try:
+        line = slope(sensitivity, _FIRST_RING, last_ring)
+        law = _fit_power_law(powers, last_ring)
+    except ValueError as error:
+        raise ValueError(f"{error}; the map itself is in {folder / 'map.npz'}") from error
+    _draw_measurement(folder / "profile.png", sensitivity, power, line, law)
+    summary = {
+        "model": model,
+        "images": images,
+        "n_images": result.n_images,
+        "shape": shape,
+        "mean": mean.flatten().tolist(),
+        "std": std.flatten().tolist(),
+        "method": method,
+        "sensitivity_slope": asdict(line),
+        "power_law": asdict(law),
+        "versions": {"freqsense": freqsense.__version__, "torch": torch.__version__},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_whole(folder / "summary.json", json.dumps(summary, indent=1).encode())
+    band = f"{_FIRST_RING} to {last_ring} cycles/image"
+    print(f"sensitivity: slope {line.slope:.3f} ± {line.stderr:.3f} over {band}")
+    print(
+        f"power of the images: f^-α with α = {law.alpha:.3f} ± {law.alpha_stderr:.3f} over {band}"
+    )
+    print(f"written: {folder}/map.npz, profile.png, summary.json")
+
+
+def sweep(
+    *,
+    config: str,
+    workers: int,
+    scheduler: str | None,
+    folder: str | None,
+    output: str | None,
+    retry_failures: bool,
+) -> int:
+    """Do the runs of a configuration, store them together, and say how many failed."""
+    from freqsense._configuration import read_sweep
+
+    config = Path(config)
+    folder = config.with_suffix(".runs") if folder is None else Path(folder)
+    output = _new_file(config.with_suffix(".nc") if output is None else output)
+    declared = read_sweep(config, folder)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\d+ of \d+ runs failed")  # which is printed below
+        dataset = declared.run(
+            n_workers=workers, scheduler=scheduler, retry_failures=retry_failures
+        )
+    declared.save(output)
+    failures = declared.failures()
+    n_missing = len(json.loads(dataset.attrs["missing"]))
+    n_runs = len(declared.configurations)
+    print(f"{n_runs} runs, {n_runs - n_missing} stored, {len(failures)} failed; in {folder}")
+    for failure in failures[:5]:
+        varied = {name: failure["configuration"][name] for name in declared.grid}
+        print(f"failed: {varied}: {failure['error'].splitlines()[0]}")
+    if failures:
+        print(f"tracebacks: {folder}/*.json; --retry-failures does these runs again")
+    print(f"written: {output}")
+    return 1 if failures else 0
+
+
+def report(*, result: str, output: str | None) -> None:
+    """Write one HTML page about the result of a sweep."""
+    from freqsense._report import make_report
+
+    result = Path(result)
+    folder = result.with_suffix(".report") if output is None else Path(output)
+    page = make_report(result)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "report.html", page.encode())
+    print(f"written: {folder / 'report.html'}")
+
+
+# Files and devices
+
+
+def _new_file(path: str | Path) -> Path:
+    """Check that a file can be written before hours of work."""
+    path = Path(path)
+    if not path.parent.is_dir() or path.is_dir():
+        raise FileNotFoundError(f"--output must be a file in a folder that exists, got {path}")
+    return path
+
+
+def _as_device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device must be one that is here, got {name!r}: {reason}") from error
+
+
+# Training
+
+
+# Measurement
+
+
+def _open_pictures(
+    folder: str, size: int | None, batch_size: int, needed: tuple[int, int] | None
+) -> tuple[datasets.ImageBatches, tuple[int, int]]:
+    """Pictures, and their height and width, which must be those needed if these are known."""
+    hint = ""
+    if needed is not None:
+        hint = f"; the network needs {needed[0]} x {needed[1]} pixels"
+        square = needed[0] == needed[1]
+        hint += f", --size {needed[0]} crops and resizes pictures to that" if square else ""
+    try:
+        pictures = datasets.image_folder(folder, size, batch_size=batch_size)
+    except ValueError as error:
+        raise ValueError(f"{error}{hint}") from error
+    first, _ = next(iter(replace(pictures, batch_size=1)))
+    sides = tuple(first.shape[2:])
+    if needed not in (None, sides):
+        raise ValueError(f"pictures are {sides[0]} x {sides[1]} pixels{hint}")
+    if min(sides) < _MIN_SIDE:
+        got = f"{sides[0]} x {sides[1]}"
+        raise ValueError(f"pictures must have at least {_MIN_SIDE} pixels a side, got {got}")
+    return pictures, sides
+
+
+def _choose_normalization(
+    content: object, n_channels: int, mean: list[float] | None, std: list[float] | None
+) -> tuple[Tensor, Tensor]:
+    """Mean and scale of pixels, (C, 1, 1) or (1, 1, 1): those given, stored, or 0 and 1."""
+    if n_channels not in (1, 3):
+        raise ValueError(f"pictures have 1 or 3 channels, the network takes {n_channels}")
+    stored = content if is_checkpoint(content) else {"mean": [0.0], "std": [1.0]}
+    return (
+        _as_channel_values(mean or stored["mean"], "mean", n_channels),
+        _as_channel_values(std or stored["std"], "std", n_channels),
+    )
+
+
+def _place(network: Network, device: str | None) -> torch.device:
+    """Where to compute."""
+    place = _as_device(device) if network.device is None else network.device
+    if device is not None and torch.device(device).type != place.type:
+        raise ValueError(f"an exported program stays on its device, {place}; got --device {device}")
+    return place
+
+
+def _apply(network: Network, batches: Iterator, complaint: str, options: dict) -> SensitivityMap:
+    try:
+        return measure_sensitivity(network.model, batches, **options)
+    except (ValueError, TypeError):
+        raise  # these say what is wrong
+    except Exception as error:  # whatever the user's network raises
+        raise ValueError(f"{complaint}: {error}; --size N makes other images") from error
+
+
+def _as_channel_values(values: list[float], name: str, n_channels: int) -> Tensor:
+    if len(values) not in (1, n_channels):
+        raise ValueError(f"--{name} takes 1 or {n_channels} values, got {len(values)}")
+    if not all(math.isfinite(value) and (name == "mean" or value > 0) for value in values):
+        raise ValueError(
+            f"--{name} must be finite{' and positive' * (name == 'std')}, got {values}"
+        )
+    return torch.tensor(values)[:, None, None]  # (C, 1, 1) or (1, 1, 1)
+
+
+def _normalized(
+    pictures: datasets.ImageBatches, n_channels: int, mean: Tensor, std: Tensor, powers: list
+) -> Iterator[Tensor]:
+    """Stacks as the network sees them; the ring means of the power of each go into powers."""
+    for stack, _ in tqdm(pictures, desc="batches"):
+        stack = ((stack if n_channels == 3 else luminance(stack)) - mean) / std  # (n, C, H, W)
+        power = fft2(stack.double()).abs().square().sum(1)  # (n, H, W)
+        powers.append(radial_average(power))
+        yield stack
+
+
+def _norm_over_channels(result: SensitivityMap) -> RadialProfile:
+    profile, channels = radial_average(result.values.square().sum(0).sqrt()), result.radial()
+    if result.n_images == 1:
+        return profile
+    # As if the channels erred together, which bounds the error from above.
+    size = channels.mean.square().sum(0).sqrt()
+    sem = (channels.mean * channels.sem).sum(0) / size
+    return replace(profile, sem=sem, sem_over="images")
+
+
+def _mean_power(powers: list[RadialProfile]) -> RadialProfile:
+    means = torch.cat([profile.mean for profile in powers])  # (N, R)
+    if len(means) == 1:
+        return powers[0].single()
+    sem = means.std(0) / math.sqrt(len(means))
+    return replace(powers[0], mean=means.mean(0), sem=sem, sem_over="images")
+
+
+def _fit_power_law(powers: list[RadialProfile], last_ring: int) -> spectra.PowerLaw:
+    profiles = [profile[index] for profile in powers for index in range(len(profile.mean))]
+    band = {"fmin": _FIRST_RING, "fmax": last_ring}
+    if len(profiles) == 1:
+        return spectra.fit_power_law(profiles[0], **band)
+    return spectra.bootstrap_power_law(profiles, **band)
+
+
+def _draw_measurement(path: Path, sensitivity, power, line, law) -> None:
+    with mpl.rc_context():
+        plotting.use_theme()
+        left, right = (figure := Figure(figsize=(9.6, 4.2))).subplots(1, 2)
+        plotting.plot_profile(left, sensitivity, ylabel="sensitivity (output/pixel unit)")
+        title = f"network: slope {line.slope:.2f} ± {line.stderr:.2f}"
+        left.set_title(title.replace("-", "\N{MINUS SIGN}"))
+        plotting.plot_profile(right, power, ylabel="power (pixel unit²)")
+        plotting.plot_power_law(right, law)
+        right.legend()
+        right.set_title("images")
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png")

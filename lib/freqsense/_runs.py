@@ -1,0 +1,557 @@
+"""The runs that sweeps are made of: data, a network, training, and what is measured at the end."""
+
+import copy
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from freqsense import datasets, filters, images, models, robustness, spectra, theory, training
+from freqsense._checks import as_choice, as_integer, as_real
+from freqsense.fourier import fft2, ifft2, radial_average
+from freqsense.sensitivity import measure_sensitivity
+
+# Names in configurations -> how many numbers may follow each, after colons.
+DATA = {
+    "gaussian_field": (1,),
+    "dead_leaves": (1,),
+    "photographs": (0,),
+    "cifar10": (0, 1),
+    "imagenette": (0,),
+}
+FILTERS = {
+    "none": (0,),
+    "high_pass": (1,),
+    "low_pass": (1,),
+    "recolor": (1,),
+    "whiten": (0,),
+    "scramble_phases": (0,),
+}
+REGIMES = {
+    "plain": (0,),
+    "gaussian_noise": (1,),
+    "low_pass_blur": (1,),
+    "adversarial": (1,),
+    "penalty_below": (2,),
+    "penalty_above": (2,),
+}
+LABELS = ("true", "random")
+
+# An archive in CIFAR-10's binary layout, to be read in place of the official download.
+CIFAR10_VARIABLE = "FREQSENSE_CIFAR10"
+_CIFAR10_BATCH = 10_000  # records of an official batch
+
+_IMAGENETTE_SIDE = 160
+
+
+@dataclass(frozen=True)
+class Task:
+    """Images with labels, to train on and to test on, of channel mean 0 and overall variance 1.
+
+    images, labels : (N, C, H, W) float32 and (N,), classes or -1 and +1
+    test_images, test_labels : likewise
+    n_outputs : of a network for it; 1 for labels -1 and +1
+    mean, scale : what was subtracted from each channel (C,), and what all were divided by
+    """
+
+    images: Tensor
+    labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    n_outputs: int
+    mean: Tensor
+    scale: float
+
+    @property
+    def loss(self) -> str:
+        """The loss that fits the labels, as :func:`.train` names it."""
+        return "logistic" if self.n_outputs == 1 else "cross_entropy"
+
+
+def load_task(
+    data: str,
+    *,
+    size: int,
+    n_train: int,
+    n_test: int,
+    image_filter: str = "none",
+    labels: str = "true",
+    seed: int = 0,
+) -> Task:
+    r"""Load or make images with labels, filter them, and scale them to unit variance.
+
+    Made images are labelled by one white linear teacher, whose response to every frequency has the
+    same size, so that only the images differ from one exponent to another (definition
+    ``def-clean-test`` of the book):
+
+    .. math:: y = \operatorname{sign} \sum_\omega b^*(\omega)\, \hat x(\omega), \qquad
+        |b^*(\omega)| = 1
+
+    Parameters
+    ----------
+    data : ``"gaussian_field:A"`` or ``"dead_leaves:A"``, of power \|ω\|^-A; ``"photographs"``,
+        patches of :data:`.PATCH_CLASSES` in colour; ``"cifar10"``, or ``"cifar10:M"`` for the first
+        M records of each official batch; ``"imagenette"``, pictures of 160 pixels, shrunk. If the
+        environment variable FREQSENSE_CIFAR10 names an archive in the same binary layout, it is
+        read in place of a download.
+    size : side of the images in pixels.
+    n_train, n_test : images of each kind, at most as many as there are of real data sets.
+    image_filter : steps, separated by spaces and taken from left to right, of test images too:
+        ``none``, ``high_pass:R``, ``low_pass:R``, ``recolor:D``, ``whiten`` (by the spectrum of the
+        training images), ``scramble_phases``; see :mod:`.filters`.
+    labels : ``"true"``, or ``"random"`` to shuffle them.
+    seed : of images that are made or drawn, of teacher and shuffling.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name is unknown (the nearest is named) or an argument is out of range.
+    ConnectionError
+        As :func:`.download` does, with what to do without a network.
+
+    Examples
+    --------
+    >>> from freqsense import experiments
+    >>> task = experiments.load_task("gaussian_field:2", size=16, n_train=100, n_test=50)
+    >>> task.images.shape, task.test_labels.abs().unique().tolist()
+    (torch.Size([100, 1, 16, 16]), [1.0])
+    """
+    sizes = [as_integer(n, name, 1) for n, name in ((n_train, "n_train"), (n_test, "n_test"))]
+    size, seed = as_integer(size, "size", 4), as_integer(seed, "seed", 0)
+    steps = [split_spec(step, "image_filter", FILTERS) for step in image_filter.split()]
+    as_choice(labels, "labels", LABELS)
+    train, test, n_outputs = _load(data, size, *sizes, seed)
+    (x, y), (test_x, test_y) = train, test
+    for name, numbers in steps:
+        x, test_x = _filter(name, numbers, x, test_x, seed)
+    mean, scale = _mean_and_scale(x)
+    x, test_x = (x - mean) / scale, (test_x - mean) / scale
+    if labels == "random":
+        generator = torch.Generator().manual_seed(seed)
+        y, test_y = (z[torch.randperm(len(z), generator=generator)] for z in (y, test_y))
+    return Task(x, y, test_x, test_y, n_outputs, mean.flatten(), scale)
+
+
+def train_and_measure(
+    *,
+    architecture: str,
+    data: str,
+    weight_decay: float,
+    seed: int = 0,
+    image_filter: str = "none",
+    labels: str = "true",
+    regime: str = "plain",
+    width: int = 8,
+    size: int = 32,
+    n_train: int = 4000,
+    n_test: int = 1000,
+    epochs: int = 20,
+    lr: float = 0.001,
+    optimizer: str = "adam",
+    schedule: str = "constant",
+    decay: str = "all",
+    augment: bool = False,
+) -> dict:
+    r"""Train one network, and measure its sensitivity beside the statistics of its images.
+
+    One run of the book's sweeps: the parameters are the axes of a :class:`.Sweep`, and the keys of
+    the files that ``python -m freqsense sweep`` reads. Sensitivities are norms over channels and
+    outputs, on 500 test images.
+
+    Parameters
+    ----------
+    architecture : one of :data:`.ARCHITECTURES`; ``width`` is that of :func:`.build`.
+    data, image_filter, labels, size, n_train, n_test : as for :func:`load_task`.
+    weight_decay, epochs, lr, optimizer, schedule, decay : as for :func:`.train`.
+    seed : of images, initial weights and the order of training.
+    regime : ``"plain"``; trained with ``"gaussian_noise:STD"``, ``"low_pass_blur:R"``, or
+        ``"adversarial:RADIUS"`` (L2, 5 steps); or penalised for sensitivity, by
+        ``"penalty_below:R:STRENGTH"`` or ``"penalty_above:R:STRENGTH"`` cycles/image.
+    augment : whether to train on random flips and crops.
+
+    Returns
+    -------
+    dict
+        ``sensitivity`` and ``untrained`` (ring,), before the training; ``power_map`` and
+        ``cross_map`` (ky, half_kx): power of the training images, and their correlation with the
+        labels (norm over channels and outputs, labels centred); ``train_accuracy``, ``accuracy``
+        (on test images), ``loss``, ``n_images``. With one output also ``predicted`` (ring,): the
+        end-to-end map of a linear CNN of depth 2 under the same decay and loss, by
+        :func:`.solve` on the same images.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError, ConnectionError
+        As the functions named here do.
+
+    Source
+    ------
+    arXiv 2210.01257.
+
+    Examples
+    --------
+    >>> from freqsense import experiments
+    >>> result = experiments.train_and_measure(
+    ...     architecture="linear_cnn-2", data="gaussian_field:2", weight_decay=0.1, width=1,
+    ...     size=8, n_train=200, n_test=100, epochs=2,
+    ... )
+    >>> dims, values = result["sensitivity"]
+    >>> dims, tuple(values.shape)
+    (('ring',), (5,))
+    """
+    task = load_task(
+        data,
+        size=size,
+        n_train=n_train,
+        n_test=n_test,
+        image_filter=image_filter,
+        labels=labels,
+        seed=seed,
+    )
+    model = _build(architecture, width, task, seed)
+    untrained = _ring_sensitivity(_settled(model, task.images), task)
+    history = training.train(
+        model,
+        task.images,
+        task.labels,
+        epochs=epochs,
+        lr=lr,
+        weight_decay=weight_decay,
+        seed=seed,
+        loss=task.loss,
+        optimizer=optimizer,
+        schedule=schedule,
+        decay=decay,
+        **_regime(regime, model, augment),
+    )
+    power, cross = label_statistics(task.images, task.labels)
+    values = {
+        "sensitivity": (("ring",), _ring_sensitivity(model, task)),
+        "untrained": (("ring",), untrained),
+        "power_map": _half(power),
+        "cross_map": _half(cross),
+        "train_accuracy": 1 - robustness.error_rate(model, task.images, task.labels),
+        "accuracy": 1 - robustness.error_rate(model, task.test_images, task.test_labels),
+        "loss": history.loss[-1],
+        "n_images": len(task.images),
+    }
+    if task.n_outputs == 1:
+        values["predicted"] = ("ring",), predict_trained(task, weight_decay)
+    return values
+
+
+def train_and_attack(
+    *,
+    architecture: str,
+    data: str,
+    weight_decay: float,
+    seed: int = 0,
+    regime: str = "plain",
+    width: int = 8,
+    size: int = 32,
+    n_train: int = 4000,
+    n_test: int = 1000,
+    epochs: int = 20,
+    lr: float = 0.001,
+    schedule: str = "one_cycle",
+    wave_norm: float = 8.0,
+    pgd_radius: float = 1.0,
+) -> dict:
+    r"""Train one network, and measure what it is robust to beside its sensitivity.
+
+    As :func:`train_and_measure`, by Adam, without filters. What is added to test images has the
+    norm ``wave_norm`` (waves, noise of one ring) or at most ``pgd_radius`` (L2); images of
+    unit variance have the norm √(CHW).
+
+    Returns
+    -------
+    dict
+        ``sensitivity``, ``untrained`` (ring,) and ``sensitivity_map`` (ky, half_kx);
+        ``heat_map`` (ky, half_kx), on 128 images, and ``noise_error`` (ring,), noise of the ring k,
+        k = 0, 1, ...; ``low_pass_error`` and ``high_pass_error`` (ring,), of images filtered at
+        radius k (NaN at 0); ``attacked_error`` and ``attack_power``
+        (ring,), the mean power of what PGD adds; ``train_accuracy``, ``accuracy``, ``n_images``.
+
+    Examples
+    --------
+    >>> from freqsense import experiments
+    >>> result = experiments.train_and_attack(
+    ...     architecture="linear_cnn-2", data="gaussian_field:2", weight_decay=0.1, width=1,
+    ...     size=8, n_train=200, n_test=100, epochs=2,
+    ... )
+    >>> dims, values = result["heat_map"]
+    >>> dims, tuple(values.shape)
+    (('ky', 'half_kx'), (8, 5))
+    """
+    task = load_task(data, size=size, n_train=n_train, n_test=n_test, seed=seed)
+    model = _build(architecture, width, task, seed)
+    untrained = _ring_sensitivity(_settled(model, task.images), task)
+    training.train(
+        model,
+        task.images,
+        task.labels,
+        epochs=epochs,
+        lr=lr,
+        weight_decay=weight_decay,
+        seed=seed,
+        loss=task.loss,
+        optimizer="adam",
+        schedule=schedule,
+        **_regime(regime, model, False),
+    )
+    x, y = task.test_images[:500], task.test_labels[:500]
+    attacked = robustness.pgd(model, x, y, radius=pgd_radius, seed=seed)
+    added = robustness.perturbation_spectrum(x, attacked).values.sum(0)  # (H, W)
+    heat = robustness.fourier_heat_map(model, x[:128], y[:128], norm=wave_norm, seed=seed)
+    return {
+        "sensitivity": (("ring",), _ring_sensitivity(model, task)),
+        "untrained": (("ring",), untrained),
+        "sensitivity_map": _half(_sensitivity(model, task)),
+        "heat_map": _half(heat.errors),
+        "attack_power": (("ring",), radial_average(added).mean.float()),
+        "attacked_error": robustness.error_rate(model, attacked, y),
+        "train_accuracy": 1 - robustness.error_rate(model, task.images, task.labels),
+        "accuracy": 1 - robustness.error_rate(model, task.test_images, task.test_labels),
+        "n_images": len(task.images),
+        **_errors_by_ring(model, x, y, wave_norm, seed),
+    }
+
+
+def predict_trained(task: Task, weight_decay: float) -> Tensor:
+    """Ring means (R,) of the exact minimiser at depth 2 for a task of one output."""
+    solution = theory.solve(
+        task.images, task.labels, weight_decay=weight_decay, depth=2, loss="logistic"
+    )
+    sizes = solution.B.abs().square().sum((2, 3)).sqrt()  # (H, W)
+    return radial_average(sizes).mean.float()
+
+
+def label_statistics(stack: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Power of images and their correlation with the labels, summed over channels and classes.
+
+    .. math:: s(\omega) = \sum_c \mathbb E|\hat x_c(\omega)|^2, \qquad \gamma(\omega) =
+        \Bigl( \sum_{c,k} \bigl| \mathbb E[\overline{\hat x_c(\omega)}\,
+        (y_k - \mathbb E y_k)] \bigr|^2 \Bigr)^{1/2}
+
+    Definition ``def-label-statistics`` of the book; y is one-hot for classes.
+
+    Parameters
+    ----------
+    stack : (N, C, H, W), float32 or float64.
+    labels : (N,), integer classes, or real targets.
+
+    Returns
+    -------
+    (power, cross) : (H, W) each, float64.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from freqsense import experiments
+    >>> power, cross = experiments.label_statistics(torch.ones(4, 1, 2, 2), torch.arange(4) % 2)
+    >>> power[0, 0].item(), cross[0, 0].item()
+    (4.0, 0.0)
+    """
+    y = labels.double()[:, None] if labels.is_floating_point() else functional.one_hot(labels)
+    y = y.double() - y.double().mean(0)  # (N, K)
+    xhat = fft2(stack.double())  # (N, C, H, W)
+    power = (xhat.real.square() + xhat.imag.square()).mean(0).sum(0)
+    cross = torch.tensordot(y.T.to(xhat), xhat, 1) / len(stack)  # (K, C, H, W)
+    return power, cross.abs().square().sum((0, 1)).sqrt()
+
+
+# Data
+
+
+def _load(data: str, size: int, n_train: int, n_test: int, seed: int) -> tuple:
+    """Train and test pairs (images, labels), and the number of outputs."""
+    name, numbers = split_spec(data, "data", DATA)
+    if name in ("gaussian_field", "dead_leaves"):
+        train, test = _made(name, *numbers, size, n_train, n_test, seed)
+        return train, test, 1
+    if name == "photographs":
+        train, test = (
+            images.photo_patches(
+                split, n_per_class=math.ceil(n / len(images.PATCH_CLASSES)), size=size, seed=seed
+            )
+            for split, n in (("train", n_train), ("test", n_test))
+        )
+    elif name == "cifar10":
+        if size != 32:
+            raise ValueError(f"size must be 32 for cifar10, got {size}")
+        train, test = (_cifar10(split, *numbers) for split in ("train", "test"))
+    else:
+        train, test = (_imagenette(split, size) for split in ("train", "val"))
+    return _first(train, n_train), _first(test, n_test), int(train[1].max()) + 1
+
+
+def _first(pair: tuple[Tensor, Tensor], n: int) -> tuple[Tensor, Tensor]:
+    return pair[0][:n], pair[1][:n]
+
+
+def _made(kind: str, alpha: float, size: int, n_train: int, n_test: int, seed: int) -> list:
+    n, shape = n_train + n_test, (size, size)
+    if kind == "gaussian_field":
+        x = images.gaussian_field(n, shape=shape, alpha=alpha, seed=seed)
+    else:
+        leaves = images.dead_leaves(n, shape=shape, seed=seed)
+        x = filters.recolor(filters.high_pass(filters.whiten(leaves), 1), -alpha / 2)
+    y = (x.double() * _white_teacher(shape, seed)).sum((1, 2, 3)).sign().float()
+    y[y == 0] = 1.0
+    return [(x[:n_train], y[:n_train]), (x[n_train:], y[n_train:])]
+
+
+def _white_teacher(shape: tuple[int, int], seed: int) -> Tensor:
+    """Pixel weights (H, W) whose transform has size 1 at every frequency, with random phases."""
+    generator = torch.Generator().manual_seed(seed ^ 0x746561636865)  # not those of the images
+    noise = fft2(torch.randn(shape, generator=generator, dtype=torch.float64))
+    return ifft2(torch.polar(torch.ones_like(noise.real), noise.angle())).real
+
+
+def _cifar10(split: str, per_batch: float = _CIFAR10_BATCH) -> tuple[Tensor, Tensor]:
+    archive = os.environ.get(CIFAR10_VARIABLE)
+    pair = datasets.read_cifar10(archive, split) if archive else datasets.cifar10(split=split)
+    n_batches = 5 if split == "train" else 1
+    held = len(pair[0]) // n_batches
+    if not 1 <= per_batch <= held or per_batch % 1:
+        raise ValueError(f"cifar10 takes 1 to {held} records of a batch here, got {per_batch:g}")
+    rows = torch.cat([torch.arange(int(per_batch)) + k * held for k in range(n_batches)])
+    return pair[0][rows], pair[1][rows]
+
+
+def _imagenette(split: str, size: int) -> tuple[Tensor, Tensor]:
+    if _IMAGENETTE_SIDE % size:
+        raise ValueError(f"size must divide {_IMAGENETTE_SIDE} for imagenette, got {size}")
+    batches = datasets.imagenette(size=_IMAGENETTE_SIDE, split=split)
+    pairs = [(images.shrink(x, _IMAGENETTE_SIDE // size), y) for x, y in batches]
+    return torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
+
+
+def _filter(name: str, numbers: list[float], x: Tensor, test_x: Tensor, seed: int) -> tuple:
+    """Apply one step to training and test images."""
+    if name == "none":
+        return x, test_x
+    if name == "whiten":
+        spectrum = spectra.power_spectrum(x, center=False)
+        return filters.whiten(x, spectrum=spectrum), filters.whiten(test_x, spectrum=spectrum)
+    if name == "scramble_phases":
+        return (
+            filters.scramble_phases(x, seed=2 * seed),
+            filters.scramble_phases(test_x, seed=2 * seed + 1),
+        )
+    step = getattr(filters, name)
+    return step(x, *numbers), step(test_x, *numbers)
+
+
+def _mean_and_scale(x: Tensor) -> tuple[Tensor, float]:
+    """Mean (1, C, 1, 1) of each channel, and the standard deviation about them."""
+    # One scale for all channels and frequencies, or the shape of the spectrum would change.
+    mean = x.mean((0, 2, 3), keepdim=True)
+    scale = (x - mean).std().item()
+    if not scale > 0:
+        raise ValueError("images must differ from one another, got constant ones after filtering")
+    return mean, scale
+
+
+# Networks
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _settled(model: nn.Module, x: Tensor) -> nn.Module:
+    """A copy whose BatchNorms have seen images, as an untrained control."""
+    model = copy.deepcopy(model).train()
+    with torch.no_grad():
+        for batch in x[:4096].split(128):
+            model(batch.to(next(model.parameters()).device))
+    return model.eval()
+
+
+def _build(architecture: str, width: int, task: Task, seed: int) -> nn.Module:
+    shape = tuple(task.images.shape[1:])
+    model = models.build(
+        architecture, width=width, shape=shape, n_outputs=task.n_outputs, seed=seed
+    )
+    return model.to(_device())
+
+
+def _sensitivity(model: nn.Module, task: Task) -> Tensor:
+    """Sensitivity (H, W), a norm over channels."""
+    return measure_sensitivity(model, task.test_images[:500]).values.square().sum(0).sqrt()
+
+
+def _ring_sensitivity(model: nn.Module, task: Task) -> Tensor:
+    return radial_average(_sensitivity(model, task)).mean.float()
+
+
+def _half(values: Tensor) -> tuple[tuple, Tensor]:
+    """The half (H, W // 2 + 1) of an even map that determines the rest."""
+    return ("ky", "half_kx"), values[:, : values.shape[1] // 2 + 1].float()
+
+
+def _errors_by_ring(model: nn.Module, x: Tensor, y: Tensor, norm: float, seed: int) -> dict:
+    """Errors (R,) under noise of one ring, and on images filtered at one radius."""
+    shape = tuple(x.shape[1:])
+    n_rings = min(shape[1:]) // 2 + 1
+    rows = torch.full((3, n_rings), math.nan)
+    for k in range(n_rings):
+        noise = robustness.band_noise(
+            len(x), shape=shape, low=max(k - 0.5, 0), high=k + 0.5, norm=norm, seed=seed
+        )
+        rows[0, k] = robustness.error_rate(model, x + noise, y)
+        if k:
+            rows[1, k] = robustness.error_rate(model, filters.low_pass(x, k), y)
+            rows[2, k] = robustness.error_rate(model, filters.high_pass(x, k), y)
+    names = ("noise_error", "low_pass_error", "high_pass_error")
+    return {name: (("ring",), row) for name, row in zip(names, rows, strict=True)}
+
+
+def _regime(spec: str, model: nn.Module, augment: bool) -> dict[str, Callable]:
+    """What :func:`.train` is given beside the images."""
+    name, numbers = split_spec(spec, "regime", REGIMES)
+    changes = [training.flip_and_crop] if augment else []
+    if name in ("penalty_below", "penalty_above"):
+        radius, strength = numbers
+        low, high = (0, radius) if name == "penalty_below" else (radius, math.inf)
+        options = {"penalty": robustness.band_penalty(strength, low=low, high=high)}
+    else:
+        options = {}
+        if name == "adversarial":
+            changes.append(robustness.adversarial(model, radius=numbers[0], norm="l2", steps=5))
+        elif name != "plain":
+            changes.append(getattr(robustness, name)(*numbers))
+    return options | ({"augment": _chain(changes)} if changes else {})
+
+
+def _chain(changes: list[Callable]) -> Callable:
+    def change(x: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        for step in changes:
+            x = step(x, labels, generator)
+        return x
+
+    return change
+
+
+# Specifications in configurations
+
+
+def split_spec(spec: object, name: str, counts: dict[str, tuple]) -> tuple[str, list[float]]:
+    """Split "name:number:number" into a known name and as many numbers as it takes."""
+    if not isinstance(spec, str):
+        raise TypeError(f"{name} must be a string such as {next(iter(counts))!r}, got {spec!r}")
+    head, *arguments = spec.split(":")
+    as_choice(head, name, tuple(counts))
+    try:
+        numbers = [as_real(float(text), name) for text in arguments]
+    except ValueError:
+        numbers = None
+    if numbers is None or len(numbers) not in counts[head]:
+        expected = " or ".join(map(str, counts[head]))
+        raise ValueError(f"{name} {head} takes {expected} numbers after colons, got {spec!r}")
+    return head, numbers
