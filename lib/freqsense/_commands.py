@@ -214,9 +214,6 @@ def _as_device(name: str | None) -> torch.device:
         raise ValueError(f"--device must be one that is here, got {name!r}: {reason}") from error
 
 
-# Training
-
-
 # Measurement
 
 

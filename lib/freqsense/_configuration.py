@@ -3,16 +3,11 @@
 import inspect
 from pathlib import Path
 
+import yaml
+
 from freqsense import _runs, experiments, models, training
 from freqsense._checks import as_choice, as_flag, as_integer, as_real
 from freqsense.experiments import Sweep
-
-try:
-    import yaml
-except ImportError as error:
-    raise ImportError(
-        "a sweep from a file needs the extra sweeps: pip install 'freqsense[sweeps]'"
-    ) from error
 
 RUNS = ("train_and_measure", "train_and_attack")
 _KEYS = ("grid", "run", "description")

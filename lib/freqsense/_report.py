@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from freqsense import plotting
-from freqsense.fourier import RadialProfile, radial_average, unfold_half
-from freqsense.sensitivity import slope
+from freqsense._analysis import ring_power, ring_slopes
+from freqsense.fourier import RadialProfile, radial_average
 
 _DIMS = {
     "sensitivity": ("ring",),
@@ -203,8 +203,7 @@ def _finite(values: xarray.DataArray) -> np.ndarray:
 
 def _powers(part: Dataset) -> np.ndarray:
     """Ring means (seed, ring) of the power of the training images."""
-    half = torch.from_numpy(_finite(part["power_map"])).double()  # (seed, ky, half_kx)
-    return radial_average(unfold_half(half, part.sizes["ky"])).mean.numpy()
+    return _finite(ring_power(part["power_map"]))
 
 
 def _profile(values: np.ndarray, part: Dataset) -> RadialProfile:
@@ -219,13 +218,12 @@ def _profile(values: np.ndarray, part: Dataset) -> RadialProfile:
 
 def _slopes(values: np.ndarray, part: Dataset) -> np.ndarray:
     """Slope of each of (seed, ring) in which every ring has some value."""
-    fits = []
-    for row in values:
-        try:
-            fits.append(slope(_profile(row[None], part), _FIRST_RING, len(row) - 1).slope)
-        except ValueError:  # emptied by a filter, or too few rings
-            continue
-    return np.array(fits)
+    last = values.shape[1] - 1
+    if not len(values) or last < _FIRST_RING + 2:
+        return np.array([])
+    rings = xarray.DataArray(values, dims=("seed", "ring"))
+    slopes = ring_slopes(rings, size=part.sizes["ky"], fmin=_FIRST_RING, fmax=last).values
+    return slopes[np.isfinite(slopes)]
 
 
 def _mean_and_error(values: np.ndarray) -> str:
