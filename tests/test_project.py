@@ -142,7 +142,8 @@ def test_the_licences_are_those_that_the_readme_names(text):
 def test_the_readme_is_in_the_order_of_a_newcomers_questions(text):
     titles = re.findall(r"^## (.*)$", text("README.md"), re.M)
     assert titles == [
-        "Two commands", "What they take", "Read", "Run", "Teach", "Cite", "Licence",
+        "Two commands", "What they take", "Read", "Run", "Measure your own network", "Teach",
+        "Cite", "Licence",
     ]  # fmt: skip
 
 
