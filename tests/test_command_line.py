@@ -220,7 +220,8 @@ def test_measure_a_network_never_seen(own, pictures, tmp_path, succeed):
     assert summary["sensitivity_slope"]["slope"] == pytest.approx(line.slope, abs=1e-4)
     law = summary["power_law"]
     assert abs(law["alpha"] - 2) < SIGMAS * law["alpha_stderr"] < 1
-    assert f"slope {line.slope:.3f} ± {line.stderr:.3f}" in said and "α = " in said
+    assert f"slope {line.slope:.3f} +/- {line.stderr:.3f}" in said and "exponent alpha " in said
+    assert said.isascii() and "minus 0.5, divided by 0.25" in said
     with Image.open(out / "profile.png") as picture:
         assert picture.size[0] > 800 and len(picture.getcolors(1 << 20)) > 100
 
@@ -371,7 +372,8 @@ def test_pictures_that_do_not_fit(own, checkpoint, pictures, tmp_path, fail, suc
     said = fail("measure", own[0] / "weights.pt", tmp_path, *out, "--model", "their_networks:make")
     assert "cannot be applied to images (3, 24, 24)" in said and "--size N" in said
     succeed("measure", checkpoint, tmp_path, *out, "--size", "16")  # what was advised helps
-    assert "No such file" in fail("measure", checkpoint, tmp_path / "nowhere")
+    nowhere = tmp_path / "nowhere"
+    assert f"a folder of pictures, got {nowhere}" in fail("measure", checkpoint, nowhere)
     assert "at least 8 pixels a side" in fail(
         "measure", own[0] / "weights.pt", tmp_path, "--size", "4", "--model", "their_networks:make"
     )

@@ -139,10 +139,11 @@ def measure(
     }
     write_whole(folder / "summary.json", json.dumps(summary, indent=1).encode())
     band = f"{_FIRST_RING} to {last_ring} cycles/image"
-    print(f"sensitivity: slope {line.slope:.3f} ± {line.stderr:.3f} over {band}")
-    print(
-        f"power of the images: f^-α with α = {law.alpha:.3f} ± {law.alpha_stderr:.3f} over {band}"
-    )
+    # In ASCII: not every terminal, and no pipe on Windows, prints more.
+    scales = [" ".join(f"{value:.3g}" for value in values.flatten()) for values in (mean, std)]
+    print(f"pixels from 0 to 1, minus {scales[0]}, divided by {scales[1]}")
+    print(f"sensitivity: slope {line.slope:.3f} +/- {line.stderr:.3f} over {band}")
+    print(f"power: exponent alpha {law.alpha:.3f} +/- {law.alpha_stderr:.3f} over {band}")
     print(f"written: {folder}/map.npz, profile.png, summary.json")
 
 
@@ -173,7 +174,8 @@ def sweep(
     n_runs = len(declared.configurations)
     print(f"{n_runs} runs, {n_runs - n_missing} stored, {len(failures)} failed; in {folder}")
     for failure in failures[:5]:
-        varied = {name: failure["configuration"][name] for name in declared.grid}
+        several = [name for name, values in declared.grid.items() if len(values) > 1]
+        varied = {name: failure["configuration"][name] for name in several or declared.grid}
         print(f"failed: {varied}: {failure['error'].splitlines()[0]}")
     if failures:
         print(f"tracebacks: {folder}/*.json; --retry-failures does these runs again")
@@ -221,6 +223,8 @@ def _open_pictures(
     folder: str, size: int | None, batch_size: int, needed: tuple[int, int] | None
 ) -> tuple[datasets.ImageBatches, tuple[int, int]]:
     """Pictures, and their height and width, which must be those needed if these are known."""
+    if not Path(folder).is_dir():
+        raise NotADirectoryError(f"IMAGES_FOLDER must be a folder of pictures, got {folder}")
     hint = ""
     if needed is not None:
         hint = f"; the network needs {needed[0]} x {needed[1]} pixels"
