@@ -432,16 +432,19 @@ def environment():
 
 
 def test_workers_end_with_a_killed_parent(tmp_path):
-    folder = tmp_path / "a"
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, folder], env=environment())
+    sweep = Sweep(nap_longer, {"index": list(range(40))}, tmp_path / "a")
+
+    def workers():
+        dataset = sweep.dataset()
+        return {int(pid) for pid in dataset.pid.values if pid == pid} if len(dataset) else set()
+
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, sweep.folder], env=environment())
     try:
-        wait_until(lambda: len(list(folder.glob("*.npz"))) >= 4)
+        wait_until(lambda: len(workers()) == 2)  # one may begin long before the other
     finally:
         parent.kill()
         parent.wait(20)
-    dataset = Sweep(nap_longer, {"index": list(range(40))}, folder).dataset()
-    pids = {int(pid) for pid in dataset.pid.values.ravel() if pid == pid}
-    assert len(pids) == 2
+    dataset, pids = sweep.dataset(), workers()
     wait_until(lambda: not any(map(is_alive, pids)))
     for index in dataset.index[dataset.square.notnull()].values:
         assert dataset.square.sel(index=index) == index**2
