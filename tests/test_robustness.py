@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from draws import noise
+from states import assert_same_state, state_of
 from tolerances import ATOL, SIGMAS
 from torch import nn
 
@@ -415,22 +416,6 @@ def test_pgd_does_not_depend_on_the_batch_size():
     x, y = task(model.eval(), (2, 7, 5))
     whole, pieces = (pgd(model, x, y, radius=1.0, batch_size=n, device="cpu") for n in (256, 7))
     assert torch.allclose(whole, pieces, atol=TIGHT)
-
-
-def state_of(model):
-    return (
-        [module.training for module in model.modules()],
-        [weight.requires_grad for weight in model.parameters()],
-        [None if weight.grad is None else weight.grad.clone() for weight in model.parameters()],
-        {name: value.clone() for name, value in model.state_dict().items()},
-    )
-
-
-def assert_same_state(before, after):
-    assert before[:2] == after[:2]
-    for old, new in zip(before[2], after[2], strict=True):
-        assert (old is None and new is None) or torch.equal(old, new)
-    assert all(torch.equal(before[3][name], after[3][name]) for name in before[3])
 
 
 @pytest.mark.parametrize(

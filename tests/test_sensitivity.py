@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from draws import noise
+from states import assert_same_state, state_of
 from tolerances import ATOL, SIGMAS
 from torch import nn
 
@@ -250,22 +251,6 @@ def test_probe_is_a_function_of_its_seed_alone():
     torch.set_rng_state(state)
     measure_sensitivity(model, x, method="probe")
     assert torch.equal(state, torch.get_rng_state())
-
-
-def state_of(model):
-    return (
-        [module.training for module in model.modules()],
-        [weight.requires_grad for weight in model.parameters()],
-        [None if weight.grad is None else weight.grad.clone() for weight in model.parameters()],
-        {name: value.clone() for name, value in model.state_dict().items()},
-    )
-
-
-def assert_same_state(before, after):
-    assert before[:2] == after[:2]
-    for old, new in zip(before[2], after[2], strict=True):
-        assert (old is None and new is None) or torch.equal(old, new)
-    assert all(torch.equal(before[3][name], after[3][name]) for name in before[3])
 
 
 @pytest.mark.parametrize("method", ["exact", "probe"])

@@ -212,32 +212,25 @@ def train_and_measure(
         labels=labels,
         seed=seed,
     )
-    model = _build(architecture, width, task, seed)
-    untrained = _ring_sensitivity(_settled(model, task.images), task)
-    history = training.train(
-        model,
-        task.images,
-        task.labels,
+    model, untrained, history = _train(
+        task,
+        architecture,
+        width,
+        regime,
+        augment,
         epochs=epochs,
         lr=lr,
         weight_decay=weight_decay,
         seed=seed,
-        loss=task.loss,
         optimizer=optimizer,
         schedule=schedule,
         decay=decay,
-        **_regime(regime, model, augment),
     )
     power, cross = label_statistics(task.images, task.labels)
-    values = {
-        "sensitivity": (("ring",), _ring_sensitivity(model, task)),
-        "untrained": (("ring",), untrained),
+    values = _summarize(model, task, _sensitivity(model, task), untrained) | {
         "power_map": _half(power),
         "cross_map": _half(cross),
-        "train_accuracy": 1 - robustness.error_rate(model, task.images, task.labels),
-        "accuracy": 1 - robustness.error_rate(model, task.test_images, task.test_labels),
         "loss": history.loss[-1],
-        "n_images": len(task.images),
     }
     if task.n_outputs == 1:
         values["predicted"] = ("ring",), predict_trained(task, weight_decay)
@@ -288,35 +281,30 @@ def train_and_attack(
     (('ky', 'half_kx'), (8, 5))
     """
     task = load_task(data, size=size, n_train=n_train, n_test=n_test, seed=seed)
-    model = _build(architecture, width, task, seed)
-    untrained = _ring_sensitivity(_settled(model, task.images), task)
-    training.train(
-        model,
-        task.images,
-        task.labels,
+    model, untrained, _ = _train(
+        task,
+        architecture,
+        width,
+        regime,
+        augment=False,
         epochs=epochs,
         lr=lr,
         weight_decay=weight_decay,
         seed=seed,
-        loss=task.loss,
         optimizer="adam",
         schedule=schedule,
-        **_regime(regime, model, False),
     )
     x, y = task.test_images[:500], task.test_labels[:500]
     attacked = robustness.pgd(model, x, y, radius=pgd_radius, seed=seed)
     added = robustness.perturbation_spectrum(x, attacked).values.sum(0)  # (H, W)
     heat = robustness.fourier_heat_map(model, x[:128], y[:128], norm=wave_norm, seed=seed)
+    sensitivity = _sensitivity(model, task)
     return {
-        "sensitivity": (("ring",), _ring_sensitivity(model, task)),
-        "untrained": (("ring",), untrained),
-        "sensitivity_map": _half(_sensitivity(model, task)),
+        **_summarize(model, task, sensitivity, untrained),
+        "sensitivity_map": _half(sensitivity),
         "heat_map": _half(heat.errors),
-        "attack_power": (("ring",), radial_average(added).mean.float()),
+        "attack_power": (("ring",), _ring_means(added)),
         "attacked_error": robustness.error_rate(model, attacked, y),
-        "train_accuracy": 1 - robustness.error_rate(model, task.images, task.labels),
-        "accuracy": 1 - robustness.error_rate(model, task.test_images, task.test_labels),
-        "n_images": len(task.images),
         **_errors_by_ring(model, x, y, wave_norm, seed),
     }
 
@@ -327,7 +315,7 @@ def predict_trained(task: Task, weight_decay: float) -> Tensor:
         task.images, task.labels, weight_decay=weight_decay, depth=2, loss="logistic"
     )
     sizes = solution.B.abs().square().sum((2, 3)).sqrt()  # (H, W)
-    return radial_average(sizes).mean.float()
+    return _ring_means(sizes)
 
 
 def label_statistics(stack: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -473,12 +461,43 @@ def _settled(model: nn.Module, x: Tensor) -> nn.Module:
     return model.eval()
 
 
-def _build(architecture: str, width: int, task: Task, seed: int) -> nn.Module:
+def _train(
+    task: Task,
+    architecture: str,
+    width: int,
+    regime: str,
+    augment: bool,
+    *,
+    seed: int,
+    **settings: float | str,
+) -> tuple[nn.Module, Tensor, training.History]:
+    """A trained network, its ring means (R,) of sensitivity before, and the history."""
     shape = tuple(task.images.shape[1:])
     model = models.build(
         architecture, width=width, shape=shape, n_outputs=task.n_outputs, seed=seed
+    ).to(_device())
+    untrained = _ring_means(_sensitivity(_settled(model, task.images), task))
+    history = training.train(
+        model,
+        task.images,
+        task.labels,
+        seed=seed,
+        loss=task.loss,
+        **settings,
+        **_regime(regime, model, augment),
     )
-    return model.to(_device())
+    return model, untrained, history
+
+
+def _summarize(model: nn.Module, task: Task, sensitivity: Tensor, untrained: Tensor) -> dict:
+    """What every run returns; the sensitivity is (H, W), that of the untrained network (R,)."""
+    return {
+        "sensitivity": (("ring",), _ring_means(sensitivity)),
+        "untrained": (("ring",), untrained),
+        "train_accuracy": 1 - robustness.error_rate(model, task.images, task.labels),
+        "accuracy": 1 - robustness.error_rate(model, task.test_images, task.test_labels),
+        "n_images": len(task.images),
+    }
 
 
 def _sensitivity(model: nn.Module, task: Task) -> Tensor:
@@ -486,8 +505,8 @@ def _sensitivity(model: nn.Module, task: Task) -> Tensor:
     return measure_sensitivity(model, task.test_images[:500]).values.square().sum(0).sqrt()
 
 
-def _ring_sensitivity(model: nn.Module, task: Task) -> Tensor:
-    return radial_average(_sensitivity(model, task)).mean.float()
+def _ring_means(values: Tensor) -> Tensor:
+    return radial_average(values).mean.float()
 
 
 def _half(values: Tensor) -> tuple[tuple, Tensor]:

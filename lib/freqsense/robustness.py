@@ -12,6 +12,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from freqsense._checks import as_choice, as_flag, as_images, as_integer, as_real
+from freqsense._measured import CUT_OFF, at_rest, check_callable, check_outputs
 from freqsense._moments import Moments
 from freqsense._networks import as_image_shape
 from freqsense.filters import band_pass, low_pass
@@ -24,7 +25,6 @@ from freqsense.fourier import (
     radial_mask,
     rings,
 )
-from freqsense.sensitivity import _CUT_OFF, _at_rest
 from freqsense.spectra import PowerSpectrum, power_spectrum
 
 NORMS = ("l2", "linf")
@@ -522,7 +522,7 @@ def adversarial(
     >>> moved.flatten(1).norm(dim=1).round(decimals=4).tolist()
     [0.5, 0.5, 0.5]
     """
-    _check_callable(model)
+    check_callable(model)
     radius, norm = _as_positive(radius, "radius"), as_choice(norm, "norm", NORMS)
     steps = as_integer(steps, "steps", 1)
 
@@ -593,7 +593,7 @@ def band_penalty(strength: float, *, low: float, high: float) -> Callable[[Tenso
     def penalty(images: Tensor, outputs: Tensor) -> Tensor:
         if not (isinstance(images, Tensor) and images.requires_grad):
             raise ValueError("images must require gradients, got images that do not")
-        _check_outputs(outputs, len(images))
+        check_outputs(outputs, len(images))
         mask = radial_mask(tuple(images.shape[-2:]), low, high).to(images)
         if not mask.any():
             raise ValueError(f"no frequency of a grid {(*mask.shape,)} has {low} <= |ω| < {high}")
@@ -612,21 +612,16 @@ def _as_positive(value: object, name: str) -> float:
     return value
 
 
-def _check_callable(model: object) -> None:
-    if not callable(model):
-        raise TypeError(f"model must map (N, C, H, W) to (N, K), got {type(model).__name__}")
-
-
 @contextmanager
 def _ready(
     model: Callable, images: object, labels: object, device: str | torch.device | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Check images and labels against a model at rest; yield them where and as it computes."""
-    _check_callable(model)
+    check_callable(model)
     images = as_images(images)  # (N, C, H, W)
     labels = _as_labels(labels, len(images))
     # What is copied outside of inference_mode can have a gradient.
-    with _at_rest(model, device) as (device, dtype), torch.inference_mode(False):
+    with at_rest(model, device) as (device, dtype), torch.inference_mode(False):
         x = images.to(device, dtype or images.dtype)
         with torch.no_grad():
             n_outputs = _outputs(model, x[:1]).shape[1]
@@ -665,19 +660,10 @@ def _check_labels(labels: Tensor, n_outputs: int) -> None:
 def _outputs(model: Callable, x: Tensor) -> Tensor:
     """Outputs (n, K) of the model, checked."""
     outputs = model(x.clone())  # a model may write into its input
-    _check_outputs(outputs, len(x))
+    check_outputs(outputs, len(x))
     if not torch.isfinite(outputs).all():
         raise ValueError("model has a NaN or infinite output on these images")
     return outputs
-
-
-def _check_outputs(outputs: object, n: int) -> None:
-    fits = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == n
-    if not fits or outputs.shape[1] == 0:
-        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ValueError(f"model must map {n} images to ({n}, K), got {got}")
-    if outputs.is_complex():
-        raise ValueError(f"the output of model must be real, got {outputs.dtype}")
 
 
 @torch.no_grad()
@@ -741,7 +727,7 @@ def _differentiate(value: Tensor, images: Tensor, *, create_graph: bool = False)
             value, images, create_graph=create_graph, allow_unused=True
         )
     if gradient is None:
-        raise ValueError(_CUT_OFF)
+        raise ValueError(CUT_OFF)
     return gradient
 
 

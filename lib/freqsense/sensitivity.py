@@ -4,26 +4,23 @@ import io
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from freqsense._checks import REAL_DTYPES, as_choice, as_images, as_integer, as_stacks
 from freqsense._files import write_whole
+from freqsense._measured import CUT_OFF, at_rest, check_callable, check_outputs
 from freqsense._moments import Moments
 from freqsense.fourier import RadialProfile, radial_average, rings, select_bins, unfold_half
 
 _FORMAT = 1  # of saved maps
-
-_CUT_OFF = "the output of model must depend on the images, got one cut off from them"
 
 # What reading a damaged archive can raise, once its file is open.
 _BROKEN = (ValueError, zipfile.BadZipFile, EOFError, RuntimeError, OSError, MemoryError)
@@ -163,8 +160,7 @@ def measure_sensitivity(
     >>> result.values[0].tolist()
     [[0.5, 0.0], [0.0, 0.0]]
     """
-    if not callable(model):
-        raise TypeError(f"model must map (N, C, H, W) to (N, K), got {type(model).__name__}")
+    check_callable(model)
     method = as_choice(method, "method", ("exact", "probe"))
     reduce = as_choice(reduce, "reduce", ("norm", "rms"))
     average = as_choice(average, "average", ("rms", "mean"))
@@ -177,7 +173,7 @@ def measure_sensitivity(
         raise ValueError(f"n_probes is for method='probe', got {n_probes} for method='exact'")
     generator = torch.Generator().manual_seed(as_integer(seed, "seed", 0))
     total = _MeanSquare(n_probes) if average == "rms" else _MeanSize()
-    with _at_rest(model, device) as (device, dtype), torch.inference_mode(False):
+    with at_rest(model, device) as (device, dtype), torch.inference_mode(False):
         for batch, classes in batches:
             leaf = batch.clone().to(device, dtype or batch.dtype).requires_grad_()  # (n, C, H, W)
             outputs = _outputs(model, leaf)  # (n, K)
@@ -343,32 +339,6 @@ def _reciprocal(values: Tensor) -> Tensor:
     return torch.where(values > 0, 1 / values, 0.0)
 
 
-@contextmanager
-def _at_rest(model: Callable, device: str | torch.device | None) -> Iterator[tuple]:
-    """Put a module in eval mode, without gradients of weights, on the device; then put it back."""
-    if not isinstance(model, nn.Module):
-        yield device, None
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(weight, weight.requires_grad) for weight in model.parameters()]
-    floating = [weight for weight, _ in flags if weight.is_floating_point()]
-    home = next((each.device for each in chain(model.parameters(), model.buffers())), None)
-    try:
-        model.eval()
-        for weight, _ in flags:
-            weight.requires_grad_(False)
-        if device is not None:
-            model.to(device)
-        yield (home if device is None else device), (floating[0].dtype if floating else None)
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for weight, flag in flags:
-            weight.requires_grad_(flag)
-        if device is not None and home is not None:
-            model.to(home)
-
-
 def _batches(images: object, labels: object, batch_size: int, of: str) -> Iterator[tuple]:
     """Check arguments at once; yield pairs of images (n, C, H, W) and classes (n,) or None."""
     is_stack = isinstance(images, Tensor | np.ndarray)
@@ -405,14 +375,9 @@ def _outputs(model: Callable, leaf: Tensor) -> Tensor:
     """Outputs (n, K) of the model, checked."""
     with torch.enable_grad():
         outputs = model(leaf.clone())  # a model may write into its input, but not into a leaf
-    fits = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == len(leaf)
-    if not fits or outputs.shape[1] == 0:
-        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ValueError(f"model must map {len(leaf)} images to ({len(leaf)}, K), got {got}")
-    if outputs.is_complex():
-        raise ValueError(f"the output of model must be real, got {outputs.dtype}")
+    check_outputs(outputs, len(leaf))
     if not outputs.requires_grad:
-        raise ValueError(_CUT_OFF)
+        raise ValueError(CUT_OFF)
     return outputs
 
 
@@ -443,7 +408,7 @@ def _gradients(outputs: Tensor, leaf: Tensor, directions: Tensor) -> Iterator[Te
             outputs, leaf, direction, retain_graph=left > 0, allow_unused=True
         )
         if gradient is None:
-            raise ValueError(_CUT_OFF)
+            raise ValueError(CUT_OFF)
         yield gradient
 
 
