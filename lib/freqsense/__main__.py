@@ -1,16 +1,20 @@
-"""The command line: ``python -m freqsense``."""
+"""The command line: ``freqsense``, or ``python -m freqsense``."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import freqsense
+from freqsense import _defaults
+
+__all__ = ["main"]
 
 _USER_ERRORS = (ValueError, TypeError, OSError, ImportError, FloatingPointError)
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} ({self.prog} --help says more)")
 
 
@@ -19,9 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = vars(_parser().parse_args(argv))
         # After the arguments are read: it takes seconds to import torch, and --help needs none.
-        from freqsense import _commands
+        from freqsense.cli import commands
 
-        return getattr(_commands, arguments.pop("command"))(**arguments) or 0
+        return getattr(commands, arguments.pop("command"))(**arguments) or 0
     except _USER_ERRORS as error:
         print("error:", " ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
         return 2
@@ -55,15 +59,16 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--output", required=True, metavar="FILE.pt", help="the checkpoint")
     add = parser.add_argument
-    add("--width", type=int, default=8, help="channels of the first layer (%(default)s)")
-    add("--size", type=int, default=32, help="side of the images in pixels (%(default)s)")
-    add("--n-train", type=int, default=4000, help="images to train on (%(default)s)")
-    add("--n-test", type=int, default=1000, help="images to test on (%(default)s)")
-    add("--epochs", type=int, default=20, help="(%(default)s)")
-    add("--lr", type=float, default=0.001, help="learning rate (%(default)s)")
+    add("--width", type=int, default=_defaults.WIDTH, help="of the first layer (%(default)s)")
+    add("--size", type=int, default=_defaults.SIZE, help="side of images in pixels (%(default)s)")
+    add("--n-train", type=int, default=_defaults.N_TRAIN, help="images to train on (%(default)s)")
+    add("--n-test", type=int, default=_defaults.N_TEST, help="images to test on (%(default)s)")
+    add("--epochs", type=int, default=_defaults.EPOCHS, help="(%(default)s)")
+    add("--lr", type=float, default=_defaults.LR, help="learning rate (%(default)s)")
     add("--weight-decay", type=float, default=0.0, help="L2 decay of all weights (%(default)s)")
-    add("--optimizer", default="adam", help="adam or sgd (%(default)s)")
-    add("--schedule", default="constant", help="constant, cosine or one_cycle (%(default)s)")
+    add("--optimizer", default=_defaults.OPTIMIZER, help="adam or sgd (%(default)s)")
+    schedules = "constant, cosine or one_cycle (%(default)s)"
+    add("--schedule", default=_defaults.SCHEDULE, help=schedules)
     add("--augment", action="store_true", help="train on random flips and crops")
     add("--seed", type=int, default=0, help="of made images, weights and order (%(default)s)")
     _add_device(parser)

@@ -1,12 +1,13 @@
 """Argument checks shared by all modules: each error says what was expected and what came."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral, Real
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 REAL_DTYPES = (torch.float32, torch.float64)
 
@@ -83,11 +84,78 @@ def as_shape(shape: object, name: str = "shape") -> tuple[int, int]:
     return height, width
 
 
+def as_image_shape(shape: object) -> tuple[int, int, int]:
+    """(C, H, W) as positive ints, with C = 1 put in if only (H, W) is given."""
+    if not isinstance(shape, tuple | list | torch.Size) or len(shape) not in (2, 3):
+        raise ValueError(f"shape must be (C, H, W) or (H, W), got {shape!r}")
+    sides = [as_integer(side, f"shape[{axis}]", 1) for axis, side in enumerate(shape)]
+    channels, height, width = sides if len(sides) == 3 else (1, *sides)
+    return channels, height, width
+
+
+def sides(grid: Tensor) -> tuple[int, int]:
+    """Height and width (H, W) of a grid (..., H, W)."""
+    height, width = grid.shape[-2:]
+    return height, width
+
+
+def as_labels(labels: object, n_images: int, name: str = "labels") -> Tensor:
+    """Return real labels, one an image (N,) or K of them (N, K), as a tensor."""
+    if not isinstance(labels, Tensor | np.ndarray):
+        kind = type(labels).__name__
+        raise TypeError(f"{name} must be a torch tensor or a numpy array (N,), got {kind}")
+    labels = torch.as_tensor(labels).detach()
+    if labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"{name} must be real numbers, got {_dtype_name(labels.dtype)}")
+    if labels.ndim not in (1, 2) or len(labels) != n_images or 0 in labels.shape:
+        expected, got = f"({n_images},) or ({n_images}, K)", tuple(labels.shape)
+        raise ValueError(f"{name} must have shape {expected}, as the images, got {got}")
+    if not torch.isfinite(labels).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinite entries")
+    return labels
+
+
+def as_classes(labels: Tensor, n_classes: int | None = None, name: str = "labels") -> Tensor:
+    """Return labels that are integer classes (N,), below K if that is known, as int64."""
+    if labels.is_floating_point() or labels.ndim != 1:
+        got = f"{_dtype_name(labels.dtype)} {tuple(labels.shape)}"
+        raise TypeError(f"{name} must be integer classes (N,), got {got}")
+    low, high = int(labels.min()), int(labels.max())
+    if n_classes is None and low < 0:
+        raise ValueError(f"{name} must be at least 0, got {low}")
+    if n_classes is not None and not 0 <= low <= high < n_classes:
+        expected = f"between 0 and K - 1 = {n_classes - 1}"
+        raise ValueError(f"{name} must lie {expected}, got {low} to {high}")
+    return labels.long()
+
+
+def check_signs(labels: Tensor, where: str, name: str = "labels") -> None:
+    """Raise unless every label is -1 or +1."""
+    if not (labels.abs() == 1).all():
+        wrong = labels[labels.abs() != 1][0].item()
+        raise ValueError(f"{name} must be -1 or +1 {where}, got {wrong:g}")
+
+
+def seeded_generator(seed: object, salt: int = 0) -> torch.Generator:
+    """Random numbers on the CPU; with another salt, others than the same seed gives elsewhere."""
+    return torch.Generator().manual_seed(as_integer(seed, "seed", 0, 2**63 - 1) ^ salt)
+
+
+def first_weight(model: object) -> nn.Parameter:
+    """A parameter to be trained, which tells the device and dtype of the model."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    weight = next((w for w in model.parameters() if w.requires_grad), None)
+    if weight is None:
+        raise ValueError("model must have parameters that require gradients, got none")
+    return weight
+
+
 def as_integer(value: object, name: str, low: int | None = None, high: int | None = None) -> int:
     """Return an int between low and high, both included."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}")
-    _check_range(value, name, low, high)
+    _check_range(int(value), name, low, high)
     return int(value)
 
 
@@ -95,10 +163,19 @@ def as_real(value: object, name: str, low: float | None = None, high: float | No
     """Return a finite float between low and high, both included."""
     if isinstance(value, bool) or not isinstance(value, Real | np.floating):
         raise TypeError(f"{name} must be a real number, got {value!r}")
-    if not np.isfinite(value):
+    number = float(value)
+    if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value}")
-    _check_range(value, name, low, high)
-    return float(value)
+    _check_range(number, name, low, high)
+    return number
+
+
+def as_positive(value: object, name: str) -> float:
+    """Return a finite float above 0."""
+    number = as_real(value, name)
+    if number <= 0:
+        raise ValueError(f"{name} must be positive, got {number}")
+    return number
 
 
 def as_flag(value: object, name: str) -> bool:
@@ -108,9 +185,22 @@ def as_flag(value: object, name: str) -> bool:
     return value
 
 
-def as_choice(value: object, name: str, choices: tuple[str, ...] | list[str]) -> str:
+def as_names(names: object, argument: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Return a sequence of names, each known and given once."""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise TypeError(f"{argument} must be a list or tuple of names, got {names!r}")
+    if not names:
+        raise ValueError(f"{argument} must hold at least one name, got none")
+    checked = tuple(as_choice(name, f"each of {argument}", known) for name in names)
+    twice = sorted({name for name in checked if checked.count(name) > 1})
+    if twice:
+        raise ValueError(f"{argument} must not repeat a name, got {', '.join(twice)} twice or more")
+    return checked
+
+
+def as_choice(value: object, name: str, choices: Sequence[str]) -> str:
     """Return value if it is one of the choices, or name the nearest of them."""
-    if value in choices:
+    if isinstance(value, str) and value in choices:
         return value
     near = difflib.get_close_matches(str(value), choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""

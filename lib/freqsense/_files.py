@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def atomic_write(path: Path, content: bytes) -> None:
     """Write a file that, whenever the process is killed, is there in full or as it was before."""
-    with replacing(path) as temporary, open(temporary, "xb") as file:
+    with atomic_replace(path) as temporary, open(temporary, "xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_replace(path: Path) -> Iterator[Path]:
     """Yield a path to write to, which then takes the place of the path in one step."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:

@@ -1,4 +1,4 @@
-"""Streaming mean and variance, merged batch by batch."""
+"""Moments over images: streaming mean and variance, and correlation with targets."""
 
 import torch
 from torch import Tensor
@@ -13,8 +13,8 @@ class Moments:
 
     def __init__(self) -> None:
         self.count = 0
-        self.mean: Tensor | float = 0.0
-        self.squares: Tensor | float = 0.0
+        self.mean = torch.zeros((), dtype=torch.float64)
+        self.squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, batch: Tensor) -> None:
         """Merge a batch (n, ...)."""
@@ -33,3 +33,8 @@ class Moments:
         """Standard error of the mean, NaN from a single sample."""
         variance = self.squares / (self.count - 1) if self.count > 1 else self.squares * torch.nan
         return (variance / self.count).sqrt()
+
+
+def correlate(xhat: Tensor, targets: Tensor) -> Tensor:
+    """Correlation E[conj(x̂) y], (H, W, C, K), of transforms (N, C, H, W) with targets (N, K)."""
+    return xhat.permute(2, 3, 0, 1).mH @ targets.to(xhat.dtype) / len(xhat)

@@ -13,13 +13,25 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-import pooch
 import torch
 from PIL import Image, ImageOps
-from requests.exceptions import RequestException
 from torch import Tensor
 
 from freqsense._checks import as_choice, as_flag, as_integer
+from freqsense._extras import extra
+
+__all__ = [
+    "ARCHIVES",
+    "CIFAR10_CLASSES",
+    "IMAGENETTE_CLASSES",
+    "Archive",
+    "ImageBatches",
+    "cifar10",
+    "download",
+    "image_folder",
+    "imagenette",
+    "read_cifar10",
+]
 
 
 @dataclass(frozen=True)
@@ -155,9 +167,9 @@ class ImageBatches:
 
         Takes 12 H W bytes a picture: 2.9 GB for the training pictures of Imagenette at 160 pixels.
         """
-        images = None
+        images = torch.empty(0)
         for index, (batch, _) in enumerate(self):
-            if images is None:
+            if index == 0:
                 images = batch.new_empty(len(self.names), *batch.shape[1:])
             images[index * self.batch_size :][: len(batch)] = batch
         return images, self.labels
@@ -167,8 +179,6 @@ def download(
     name: str,
     root: str | PathLike | None = None,
     *,
-    url: str | None = None,
-    sha256: str | None = None,
     progress: bool = True,
 ) -> Path:
     r"""Fetch an archive, unless it is there already, and return its path.
@@ -183,8 +193,6 @@ def download(
     root : folder for the archive; it is made where there is none. By default the user's cache
         folder: ``~/.cache/freqsense`` on Linux, ``~/Library/Caches/freqsense`` on macOS,
         ``%LOCALAPPDATA%\freqsense\freqsense\Cache`` on Windows.
-    url : another address of the archive, such as a mirror.
-    sha256 : of another archive of the same layout.
     progress : show a bar.
 
     Returns
@@ -201,6 +209,8 @@ def download(
         published.
     OSError
         If the folder cannot be written or has no room.
+    ImportError
+        If the extra ``downloads`` is not installed.
 
     Source
     ------
@@ -216,9 +226,10 @@ def download(
     ValueError: name must be one of cifar10, ..., got 'cifar-10'; did you mean 'cifar10'?
     """
     archive = ARCHIVES[as_choice(name, "name", tuple(ARCHIVES))]
-    url = archive.url if url is None else _as_url(url)
-    sha256 = archive.sha256 if sha256 is None else _as_sha256(sha256)
     as_flag(progress, "progress")
+    with extra("downloads"):
+        import pooch
+        from requests.exceptions import RequestException
     folder = _as_path(pooch.os_cache("freqsense") if root is None else root, "root")
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"root must be a folder, got the file {folder}")
@@ -226,17 +237,18 @@ def download(
     store = pooch.create(
         path=path.parent,
         base_url="",
-        registry={archive.file: sha256},
-        urls={archive.file: url},
+        registry={archive.file: archive.sha256},
+        urls={archive.file: archive.url},
         retry_if_failed=_RETRIES,
     )
     downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=2**16, timeout=_TIMEOUT)
     try:
         return Path(store.fetch(archive.file, downloader=downloader))
     except RequestException as error:
-        raise ConnectionError(_offline_advice(archive, url, path, error)) from error
+        raise ConnectionError(_offline_advice(archive, path, error)) from error
     except ValueError as error:
-        raise ValueError(f"{url} must be the published {archive.file}, but: {error}") from error
+        expected = f"{archive.url} must be the published {archive.file}"
+        raise ValueError(f"{expected}, but: {error}") from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -251,8 +263,6 @@ def cifar10(
     root: str | PathLike | None = None,
     split: str = "train",
     *,
-    url: str | None = None,
-    sha256: str | None = None,
     progress: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """CIFAR-10: 60,000 colour images of 32 x 32 pixels in ten classes, downloaded once.
@@ -260,7 +270,7 @@ def cifar10(
     Parameters
     ----------
     root : folder of the archive (170 MB), by default the user's cache folder; see
-        :func:`download`, also for ``url``, ``sha256`` and ``progress``.
+        :func:`download`, also for ``progress``.
     split : "train" (50,000 images) or "test" (10,000).
 
     Returns
@@ -286,7 +296,7 @@ def cifar10(
     ValueError: split must be one of train, test, got 'validation'
     """
     as_choice(split, "split", tuple(_CIFAR10_BATCHES))
-    archive = download("cifar10", root, url=url, sha256=sha256, progress=progress)
+    archive = download("cifar10", root, progress=progress)
     return read_cifar10(archive, split)
 
 
@@ -297,8 +307,6 @@ def imagenette(
     split: str = "train",
     batch_size: int = 128,
     seed: int = 0,
-    url: str | None = None,
-    sha256: str | None = None,
     progress: bool = True,
 ) -> ImageBatches:
     """Imagenette: photographs of ten classes of ImageNet, downloaded once, decoded as needed.
@@ -311,7 +319,7 @@ def imagenette(
     Parameters
     ----------
     root : folder of the archive (99 MB or 342 MB), by default the user's cache folder; see
-        :func:`download`, also for ``url``, ``sha256`` and ``progress``.
+        :func:`download`, also for ``progress``.
     size : 160 or 320.
     split : "train" (9,469 pictures) or "val" (3,925).
     batch_size : pictures in a batch.
@@ -347,15 +355,15 @@ def imagenette(
     as_choice(split, "split", ("train", "val"))
     batch_size = as_integer(batch_size, "batch_size", 1)
     seed = as_integer(seed, "seed", 0)
-    archive = download(f"imagenette-{size}", root, url=url, sha256=sha256, progress=progress)
+    archive = download(f"imagenette-{size}", root, progress=progress)
     pattern = re.compile(rf"(?:\./)?imagenette2-{size}/{split}/(n\d{{8}})/[^./][^/]*\.JPEG")
     pictures = _read_members(archive, lambda name: pattern.fullmatch(name) is not None)
     if not pictures:
         raise ValueError(f"{archive} must hold imagenette2-{size}/{split}/*/*.JPEG, but has none")
-    names = sorted(pictures)
-    order = np.random.default_rng(seed).permutation(len(names))
-    names = tuple(names[k] for k in order)
-    folders = [pattern.fullmatch(name)[1] for name in names]
+    ordered = sorted(pictures)
+    order = np.random.default_rng(seed).permutation(len(ordered))
+    names = tuple(ordered[k] for k in order)
+    folders = [name.split("/")[-2] for name in names]
     unknown = sorted(set(folders) - set(_IMAGENETTE_FOLDERS))
     if unknown:
         raise ValueError(f"{archive} must hold the ten classes, but has {', '.join(unknown)} too")
@@ -491,10 +499,11 @@ def _read_members(archive: str | PathLike, is_wanted: Callable[[str], bool]) -> 
     try:
         with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as members:
             for member in filter(lambda member: is_wanted(member.name), members):
-                if not member.isfile():
+                content = members.extractfile(member) if member.isfile() else None
+                if content is None:
                     kind = "folder" if member.isdir() else "link or device"
                     raise ValueError(f"{archive} must hold a file {member.name}, got a {kind}")
-                contents[member.name] = members.extractfile(member).read()
+                contents[member.name] = content.read()
             stream.read()  # to the very end, where gzip verifies its checksum
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{archive} must be a complete tar.gz archive, got: {error}") from error
@@ -519,28 +528,16 @@ def _parse_records(content: bytes, name: str) -> np.ndarray:
     return records
 
 
-def _offline_advice(archive: Archive, url: str, path: Path, error: Exception) -> str:
+def _offline_advice(archive: Archive, path: Path, error: Exception) -> str:
     """Say what failed, and how to do without a network."""
     advice = (
-        f"could not download {url} in {_RETRIES + 1} tries: {error}. Without a network, fetch "
-        f"{archive.file} ({archive.n_bytes:,} bytes) elsewhere and put it into {path.parent}: "
-        "it is then used without any request"
+        f"could not download {archive.url} in {_RETRIES + 1} tries: {error}. "
+        f"Without a network, fetch {archive.file} ({archive.n_bytes:,} bytes) elsewhere and put it "
+        f"into {path.parent}: it is then used without any request"
     )
     if path.exists():
         advice += ". The file that is there already is another one, by its SHA-256"
     return advice
-
-
-def _as_url(url: object) -> str:
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-        raise ValueError(f"url must begin with http:// or https://, got {url!r}")
-    return url
-
-
-def _as_sha256(sha256: object) -> str:
-    if not isinstance(sha256, str) or not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
-    return sha256.lower()
 
 
 def _as_path(path: object, name: str) -> Path:
@@ -574,7 +571,8 @@ def _check_pictures(
     folder: Path, files: tuple[Path, ...], names: tuple[str, ...], size: int | None
 ) -> None:
     """Read every header, and name all files that cannot be used."""
-    sizes, problems = {}, []
+    sizes: dict[tuple[int, int], str] = {}
+    problems = []
     for file, name in zip(files, names, strict=True):
         try:
             width, height = _displayed_size(file)

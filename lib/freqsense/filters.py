@@ -5,9 +5,19 @@ import math
 import torch
 from torch import Tensor
 
-from freqsense._checks import as_images, as_integer, as_real
+from freqsense._checks import as_images, as_real, seeded_generator, sides
 from freqsense.fourier import fft2, ifft2, radial_frequency, radial_mask
 from freqsense.spectra import PowerSpectrum, power_spectrum
+
+__all__ = [
+    "band_pass",
+    "high_pass",
+    "low_pass",
+    "recolor",
+    "scramble_phases",
+    "swap_phases",
+    "whiten",
+]
 
 # Power below this share of the largest is rounding error: whitening must not blow it up.
 _EMPTY_POWER = 1e-10
@@ -114,7 +124,7 @@ def band_pass(images: Tensor, low: float, high: float) -> Tensor:
     True
     """
     images = as_images(images)
-    mask = radial_mask(tuple(images.shape[-2:]), low, high)
+    mask = radial_mask(sides(images), low, high)
     return _apply_gain(images, mask)
 
 
@@ -150,7 +160,7 @@ def recolor(images: Tensor, delta: float) -> Tensor:
     """
     images = as_images(images)
     delta = as_real(delta, "delta")
-    radius = radial_frequency(tuple(images.shape[-2:]))
+    radius = radial_frequency(sides(images))
     gain = torch.where(radius > 0, radius, 1.0) ** delta
     return _apply_gain(images, gain)
 
@@ -279,7 +289,7 @@ def scramble_phases(images: Tensor, *, seed: int = 0) -> Tensor:
     True
     """
     images = as_images(images)
-    generator = torch.Generator().manual_seed(as_integer(seed, "seed", 0))
+    generator = seeded_generator(seed)
     shape = (len(images), 1, *images.shape[-2:])
     noise = fft2(torch.randn(shape, generator=generator, dtype=torch.float64))
     turn = torch.polar(torch.ones_like(noise.real), noise.angle())

@@ -7,7 +7,22 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from freqsense._checks import as_grid, as_integer, as_real, as_shape
+from freqsense._checks import as_grid, as_integer, as_real, as_shape, sides
+
+__all__ = [
+    "RadialProfile",
+    "Rings",
+    "fft2",
+    "fourier_mode",
+    "frequencies",
+    "ifft2",
+    "radial_average",
+    "radial_frequency",
+    "radial_mask",
+    "rings",
+    "select_bins",
+    "unfold_half",
+]
 
 # Radii are computed in floating point: 5 = sqrt(3^2 + 4^2) may come out a rounding error short.
 _RADIUS_SLACK = 1e-9
@@ -108,7 +123,8 @@ def frequencies(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
     height, width = as_shape(shape)
     ky = torch.fft.fftfreq(height, d=1 / height, dtype=torch.float64).round()  # (H,)
     kx = torch.fft.fftfreq(width, d=1 / width, dtype=torch.float64).round()  # (W,)
-    return tuple(torch.meshgrid(ky, kx, indexing="ij"))
+    rows, columns = torch.meshgrid(ky, kx, indexing="ij")
+    return rows, columns
 
 
 def radial_frequency(shape: tuple[int, int]) -> Tensor:
@@ -289,7 +305,7 @@ def radial_average(values: Tensor, *, fftshifted: bool = False) -> RadialProfile
         raise ValueError("values must be finite, got NaN or infinite entries")
     if fftshifted:
         grid = torch.fft.ifftshift(grid, dim=(-2, -1))
-    shape = tuple(grid.shape[-2:])
+    shape = sides(grid)
     ring = rings(shape)
     flat = grid.flatten(-2).double().to("cpu")  # (..., D)
     mean = ring.average(flat)

@@ -8,8 +8,20 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-from freqsense._checks import REAL_DTYPES, as_choice, as_integer, as_shape
+from freqsense._checks import REAL_DTYPES, as_choice, as_integer, as_shape, sides
 from freqsense.fourier import rings
+
+__all__ = [
+    "METHODS",
+    "CircularConv2d",
+    "OperationCounts",
+    "choose_method",
+    "circulant_matrix",
+    "operation_counts",
+    "singular_values",
+    "spectral_norm",
+    "transfer_function",
+]
 
 METHODS = ("auto", "direct", "fft")
 
@@ -111,7 +123,8 @@ class CircularConv2d(nn.Conv2d):
         if method == "auto":
             weight = self.weight
             gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-            method = choose_method(x.shape, weight.shape, self.groups, gradient=gradient)
+            shapes = tuple(x.shape), tuple(weight.shape)
+            method = choose_method(*shapes, self.groups, gradient=gradient)
         if method == "direct" or len(x) == 0:  # transforms refuse an empty batch
             return super().forward(x)
         return self._convolve_by_fft(x)
@@ -129,10 +142,10 @@ class CircularConv2d(nn.Conv2d):
         _check_dtype(self)
         if x.dtype != self.weight.dtype:
             raise TypeError(f"x must be {self.weight.dtype}, as the weights, got {x.dtype}")
-        _check_fits(self.kernel_size, tuple(x.shape[-2:]))
+        _check_fits(self.kernel_size, sides(x))
 
     def _convolve_by_fft(self, x: Tensor) -> Tensor:
-        shape = tuple(x.shape[-2:])
+        shape = sides(x)
         y = _inverse_by_map(
             _multiply_by_frequency(
                 torch.fft.rfft2(x).mul_(_shift_factor(x, self.kernel_size)),
@@ -332,7 +345,7 @@ class OperationCounts:
 
 
 def operation_counts(
-    x_shape: tuple[int, int, int, int], weight_shape: tuple[int, int, int, int], groups: int = 1
+    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], groups: int = 1
 ) -> OperationCounts:
     r"""Count the operations of a circular convolution on both routes.
 
@@ -371,25 +384,25 @@ def operation_counts(
     293
     """
     n, c_in, height, width = _as_sizes(x_shape, "x_shape", "(N, C_in, H, W)", low=0)
-    c_out, c_group, *kernel = _as_sizes(weight_shape, "weight_shape", "(C_out, C_in / g, kh, kw)")
+    c_out, c_group, kh, kw = _as_sizes(weight_shape, "weight_shape", "(C_out, C_in / g, kh, kw)")
     groups = as_integer(groups, "groups", 1)
     if c_in != c_group * groups:
         raise ValueError(f"x_shape must have {c_group * groups} channels, got {c_in}")
     if c_out % groups:
         raise ValueError(f"weight_shape[0] must be a multiple of groups={groups}, got {c_out}")
-    _check_fits(tuple(kernel), (height, width))
+    _check_fits((kh, kw), (height, width))
     size = height * width
     n_maps = n * c_in + c_out * c_group + n * c_out
     return OperationCounts(
-        direct=2 * n * c_out * c_group * math.prod(kernel) * size,
+        direct=2 * n * c_out * c_group * kh * kw * size,
         transforms=2.5 * size * math.log2(size) * n_maps,
         products=8 * n * c_out * c_group * height * (width // 2 + 1),
     )
 
 
 def choose_method(
-    x_shape: tuple[int, int, int, int],
-    weight_shape: tuple[int, int, int, int],
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
     groups: int = 1,
     *,
     gradient: bool = False,
@@ -464,7 +477,7 @@ def _idle_lanes(channels: int) -> float:
     return math.ceil(channels / _LANES) * _LANES / channels
 
 
-def _shift_factor(x: Tensor, kernel_size: tuple[int, int]) -> Tensor:
+def _shift_factor(x: Tensor, kernel_size: tuple[int, ...]) -> Tensor:
     """Phase exp(-2πi ω·a / n) of the tap that hits p itself: (H, W // 2 + 1)."""
     rows, columns = (
         (side - 1) // 2 * torch.arange(length, dtype=x.dtype, device=x.device) % length / length
@@ -530,8 +543,13 @@ def _check_layer(layer: object, shape: tuple[int, int]) -> None:
     if not torch.isfinite(layer.weight).all():
         bad = int((~torch.isfinite(layer.weight)).sum())
         raise ValueError(f"layer must have finite weights, got {bad} NaN or infinite ones")
-    sides = zip(layer.kernel_size, layer.dilation, strict=True)
-    _check_fits(tuple(dilation * (side - 1) + 1 for side, dilation in sides), shape)
+    _check_fits(_extent(layer), shape)
+
+
+def _extent(layer: nn.Conv2d) -> tuple[int, ...]:
+    """Rows and columns that a kernel spans, gaps of a dilation included."""
+    pairs = zip(layer.kernel_size, layer.dilation, strict=True)
+    return tuple(dilation * (side - 1) + 1 for side, dilation in pairs)
 
 
 def _check_dtype(layer: nn.Conv2d) -> None:
@@ -541,10 +559,9 @@ def _check_dtype(layer: nn.Conv2d) -> None:
 
 def _check_padding(layer: nn.Conv2d) -> None:
     """Require circular padding that keeps the size, or a kernel that needs none."""
-    sides = zip(layer.kernel_size, layer.dilation, strict=True)
-    needed = [dilation * (side - 1) for side, dilation in sides]  # on both ends together
-    padding = {"same": None, "valid": (0, 0)}.get(layer.padding, layer.padding)
-    if padding is not None and [2 * pad for pad in padding] != needed:
+    needed = [side - 1 for side in _extent(layer)]  # on both ends together
+    padding = (0, 0) if layer.padding == "valid" else layer.padding
+    if padding != "same" and [2 * int(pad) for pad in padding] != needed:
         raise ValueError(
             f"layer must keep the size of the image (padding='same'), got "
             f"padding={layer.padding!r} with kernel_size={layer.kernel_size}"
@@ -567,6 +584,6 @@ def _as_sizes(sizes: object, name: str, axes: str, low: int = 1) -> tuple[int, .
     )
 
 
-def _check_fits(extent: tuple[int, int], shape: tuple[int, int]) -> None:
+def _check_fits(extent: tuple[int, ...], shape: tuple[int, int]) -> None:
     if any(kernel > side for kernel, side in zip(extent, shape, strict=True)):
         raise ValueError(f"the kernel must fit into the image {shape}, got one of {extent}")

@@ -1,18 +1,34 @@
 """One theme and a few plots: each function takes the axes to draw on first and returns them."""
 
 from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
 import torch
-from cycler import cycler
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
-from freqsense._checks import as_grid
+from freqsense._checks import as_grid, sides
 from freqsense.fourier import RadialProfile, frequencies
+
+if TYPE_CHECKING:
+    from freqsense.spectra import PowerLaw
+
+__all__ = [
+    "OKABE_ITO",
+    "RADIAL_LABEL",
+    "plot_image",
+    "plot_images",
+    "plot_power_law",
+    "plot_profile",
+    "plot_spectrum_map",
+    "use_theme",
+]
 
 # The five colours of Okabe and Ito (2008) that stand out from white by at least 3:1: blue, green,
 # black, vermilion, purple. In this order neighbours differ in luminance too, for grey prints.
@@ -45,36 +61,7 @@ def use_theme() -> None:
     >>> matplotlib.rcParams["figure.facecolor"]
     'white'
     """
-    mpl.rcParams.update(
-        {
-            "figure.figsize": (6.4, 4.2),
-            "figure.dpi": 100,
-            "figure.facecolor": "white",
-            "figure.constrained_layout.use": True,
-            "savefig.dpi": 110,
-            "savefig.facecolor": "white",
-            "savefig.transparent": False,
-            "font.size": 11,
-            "axes.titlesize": 12,
-            "axes.labelsize": 11,
-            "xtick.labelsize": 10,
-            "ytick.labelsize": 10,
-            "legend.fontsize": 10,
-            "legend.frameon": False,
-            "axes.facecolor": "white",
-            "axes.prop_cycle": cycler(color=OKABE_ITO),
-            "axes.linewidth": 0.8,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": "0.9",
-            "grid.linewidth": 0.6,
-            "lines.linewidth": 1.8,
-            "lines.markersize": 4,
-            "image.cmap": "cividis",
-        }
-    )
+    style.use(str(files("freqsense") / "freqsense.mplstyle"))
 
 
 def plot_image(ax: Axes, image: Tensor, title: str | None = None) -> Axes:
@@ -154,12 +141,12 @@ def plot_images(
     >>> axes[1].get_title()
     'b'
     """
-    places = np.ravel(axes)
-    titles = [None] * len(images) if titles is None else titles
-    if not len(places) == len(images) == len(titles):
-        counts = f"{len(places)} axes, {len(images)} images and {len(titles)} titles"
+    places = np.asarray(axes, dtype=object).ravel()
+    names = [None] * len(images) if titles is None else titles
+    if not len(places) == len(images) == len(names):
+        counts = f"{len(places)} axes, {len(images)} images and {len(names)} titles"
         raise ValueError(f"each image needs one of the axes and one title, got {counts}")
-    for ax, image, title in zip(places, images, titles, strict=True):
+    for ax, image, title in zip(places, images, names, strict=True):
         plot_image(ax, image, title)
     return axes
 
@@ -207,7 +194,7 @@ def plot_spectrum_map(
         raise ValueError(f"a log scale needs values >= 0, not all of them zero, got {found}")
     shown = torch.fft.fftshift(grid).to(torch.float64).numpy()
     shown = np.ma.masked_less_equal(shown, _ROUNDING * shown.max())
-    ky, kx = frequencies(tuple(grid.shape))
+    ky, kx = frequencies(sides(grid))
     # Half a cell beyond the outermost frequencies, so that each cell is centred on its own.
     left, right, top, bottom = (float(k) for k in (kx.min(), kx.max(), ky.min(), ky.max()))
     extent = (left - 0.5, right + 0.5, bottom + 0.5, top - 0.5)
@@ -273,14 +260,16 @@ def plot_profile(
     mean = np.where(mean > 0, mean, np.nan)
     (line,) = ax.plot(frequency, mean, "o-", label=label, color=color)
     factor = np.exp(_Z95 * sem / mean)
-    shade = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0}
-    ax.fill_between(frequency, mean / factor, mean * factor, **shade)
+    low, high = mean / factor, mean * factor
+    ax.fill_between(frequency, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     _use_log_axes(ax)
     ax.set(xlabel=RADIAL_LABEL, ylabel=ylabel)
     return ax
 
 
-def plot_power_law(ax: Axes, law: object, *, label: str | None = None, color: str = "0.3") -> Axes:
+def plot_power_law(
+    ax: Axes, law: "PowerLaw", *, label: str | None = None, color: str = "0.3"
+) -> Axes:
     r"""Draw a fitted power law as a dashed straight line over the frequencies it was fitted on.
 
     .. math:: S(f) = A f^{-\alpha}, \qquad f_\min \le f \le f_\max
@@ -333,7 +322,7 @@ def _use_log_axes(ax: Axes) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _exponent_text(law: object) -> str:
+def _exponent_text(law: "PowerLaw") -> str:
     """Exponent and standard error, to the error's first digit but at least two decimals."""
     if not law.alpha_stderr > 0:
         return f"α = {law.alpha:.2f}".replace("-", "\N{MINUS SIGN}")

@@ -11,10 +11,21 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from freqsense._checks import as_choice, as_flag, as_images, as_integer, as_real
-from freqsense._measured import CUT_OFF, at_rest, check_callable, check_outputs
+from freqsense._checks import (
+    as_choice,
+    as_classes,
+    as_flag,
+    as_image_shape,
+    as_images,
+    as_integer,
+    as_labels,
+    as_positive,
+    check_signs,
+    seeded_generator,
+    sides,
+)
+from freqsense._evaluation import CUT_OFF, as_outputs, check_callable, eval_mode
 from freqsense._moments import Moments
-from freqsense._networks import as_image_shape
 from freqsense.filters import band_pass, low_pass
 from freqsense.fourier import (
     RadialProfile,
@@ -27,10 +38,27 @@ from freqsense.fourier import (
 )
 from freqsense.spectra import PowerSpectrum, power_spectrum
 
+__all__ = [
+    "NORMS",
+    "HeatMap",
+    "adversarial",
+    "band_noise",
+    "band_penalty",
+    "error_rate",
+    "fourier_heat_map",
+    "gaussian_noise",
+    "low_pass_augment",
+    "perturbation_spectrum",
+    "pgd",
+]
+
 NORMS = ("l2", "linf")
 
 # Images of noise filtered at a time, which bounds the memory.
 _CHUNK_IMAGES = 256
+
+# Steps of an attack add up to so many radii, which reaches the sphere from anywhere inside.
+_REACH = 2.5
 
 
 @dataclass(frozen=True)
@@ -146,18 +174,19 @@ def fourier_heat_map(
     >>> result.errors[0, 0] > 0.3, result.errors[0, 1].item(), result.clean_error
     (tensor(True), 0.0, 0.0)
     """
-    norm = _as_positive(norm, "norm")
+    norm = as_positive(norm, "norm")
     batch_size = as_integer(batch_size, "batch_size", 1)
-    generator = torch.Generator().manual_seed(as_integer(seed, "seed", 0))
+    generator = seeded_generator(seed)
     as_flag(progress, "progress")
     with _ready(model, images, labels, device) as (x, y):
-        n, channels, *sides = x.shape
-        ring = rings(tuple(sides))
+        n, channels = x.shape[:2]
+        shape = sides(x)
+        ring = rings(shape)
         clean = _misclassified(model, x.split(batch_size), y, batch_size)
-        errors = torch.zeros(math.prod(sides), dtype=torch.float64)
+        errors = torch.zeros(math.prod(shape), dtype=torch.float64)
         by_ring = torch.zeros(n, len(ring.count) + 1, dtype=torch.float64)
         for index in tqdm(ring.half.nonzero().flatten().tolist(), disable=not progress):
-            wave = norm / math.sqrt(channels) * _real_wave(tuple(sides), index).to(x)
+            wave = norm / math.sqrt(channels) * _real_wave(shape, index).to(x)
             signs = torch.randint(2, (n, channels, 1, 1), generator=generator) * 2 - 1
             parts = zip(x.split(batch_size), signs.to(x).split(batch_size), strict=True)
             wrong = _misclassified(model, (p + r * wave for p, r in parts), y, batch_size)
@@ -166,7 +195,7 @@ def fourier_heat_map(
             by_ring[:, ring.bins[index]] += len(pair) * wrong
     shares = Moments()
     shares.add(by_ring[:, :-1] / ring.n_points)
-    errors = errors.reshape(sides)
+    errors = errors.reshape(shape)
     return HeatMap(errors, clean.mean().item(), n, norm, shares.standard_error())
 
 
@@ -252,11 +281,11 @@ def band_noise(
     >>> spectra.power_spectrum(noise).radial().mean[0].gt(1e-9).nonzero().flatten().tolist()
     [4, 5, 6]
     """
-    n, norm = as_integer(n, "n", 1), _as_positive(norm, "norm")
+    n, norm = as_integer(n, "n", 1), as_positive(norm, "norm")
     shape = as_image_shape(shape)
     if not radial_mask(shape[1:], low, high).any():
         raise ValueError(f"no frequency of a grid {shape[1:]} has {low} <= |ω| < {high}")
-    generator = torch.Generator().manual_seed(as_integer(seed, "seed", 0))
+    generator = seeded_generator(seed)
     noise = torch.empty(n, *shape)
     for chunk in noise.split(_CHUNK_IMAGES):
         white = torch.randn(chunk.shape, generator=generator, dtype=torch.float64)
@@ -273,7 +302,6 @@ def pgd(
     radius: float,
     norm: str = "l2",
     steps: int = 20,
-    step_size: float | None = None,
     random_start: bool = True,
     seed: int = 0,
     batch_size: int = 256,
@@ -312,8 +340,7 @@ def pgd(
     labels : as for :func:`fourier_heat_map`.
     radius : ρ > 0, largest norm of the perturbation over all channels, in pixel units.
     norm : ``"l2"`` or ``"linf"``.
-    steps : number of steps.
-    step_size : η > 0; None takes 2.5 ρ / steps, which reaches the sphere from anywhere inside.
+    steps : number of steps, each of the length η = 2.5 ρ / steps.
     random_start : begin at a uniform point of the ball, not at its centre.
     seed : of the start, which does not depend on ``batch_size``; the global random state is left
         alone.
@@ -345,9 +372,9 @@ def pgd(
     >>> adversarial.flatten().tolist()
     [-1.0, -1.0, -1.0, -1.0]
     """
-    radius, norm = _as_positive(radius, "radius"), as_choice(norm, "norm", NORMS)
+    radius, norm = as_positive(radius, "radius"), as_choice(norm, "norm", NORMS)
     steps = as_integer(steps, "steps", 1)
-    step = 2.5 * radius / steps if step_size is None else _as_positive(step_size, "step_size")
+    step = _REACH * radius / steps
     seed, batch_size = as_integer(seed, "seed", 0), as_integer(batch_size, "batch_size", 1)
     as_flag(random_start, "random_start")
     with _ready(model, images, labels, device) as (x, y):
@@ -438,7 +465,7 @@ def gaussian_noise(std: float) -> Callable[[Tensor, Tensor, torch.Generator], Te
     >>> round(augment(torch.zeros(100, 1, 8, 8), torch.zeros(100), generator).std().item(), 1)
     0.5
     """
-    std = _as_positive(std, "std")
+    std = as_positive(std, "std")
 
     def augment(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         return images + std * torch.randn(images.shape, generator=generator).to(images)
@@ -446,7 +473,7 @@ def gaussian_noise(std: float) -> Callable[[Tensor, Tensor, torch.Generator], Te
     return augment
 
 
-def low_pass_blur(radius: float) -> Callable[[Tensor, Tensor, torch.Generator], Tensor]:
+def low_pass_augment(radius: float) -> Callable[[Tensor, Tensor, torch.Generator], Tensor]:
     r"""Train on images without their high frequencies, by :func:`.low_pass`.
 
     .. math:: \hat x'_n(\omega) = [\,|\omega| < r\,]\; \hat x_n(\omega)
@@ -471,11 +498,11 @@ def low_pass_blur(radius: float) -> Callable[[Tensor, Tensor, torch.Generator], 
     >>> import torch
     >>> from freqsense import robustness
     >>> wave = torch.cos(2 * torch.pi * 3 * torch.arange(16) / 16).expand(1, 1, 16, 16)
-    >>> blurred = robustness.low_pass_blur(3)(wave, torch.zeros(1), torch.Generator())
+    >>> blurred = robustness.low_pass_augment(3)(wave, torch.zeros(1), torch.Generator())
     >>> bool(blurred.abs().max() < 1e-6)
     True
     """
-    radius = _as_positive(radius, "radius")
+    radius = as_positive(radius, "radius")
 
     def augment(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         return low_pass(images, radius)
@@ -523,7 +550,7 @@ def adversarial(
     [0.5, 0.5, 0.5]
     """
     check_callable(model)
-    radius, norm = _as_positive(radius, "radius"), as_choice(norm, "norm", NORMS)
+    radius, norm = as_positive(radius, "radius"), as_choice(norm, "norm", NORMS)
     steps = as_integer(steps, "steps", 1)
 
     def augment(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -587,14 +614,14 @@ def band_penalty(strength: float, *, low: float, high: float) -> Callable[[Tenso
     >>> robustness.band_penalty(2.0, low=1, high=9)(x, outputs).item()
     0.0
     """
-    strength = _as_positive(strength, "strength")
+    strength = as_positive(strength, "strength")
     radial_mask((1, 1), low, high)  # says what is wrong with the edges
 
     def penalty(images: Tensor, outputs: Tensor) -> Tensor:
         if not (isinstance(images, Tensor) and images.requires_grad):
             raise ValueError("images must require gradients, got images that do not")
-        check_outputs(outputs, len(images))
-        mask = radial_mask(tuple(images.shape[-2:]), low, high).to(images)
+        as_outputs(outputs, len(images))
+        mask = radial_mask(sides(images), low, high).to(images)
         if not mask.any():
             raise ValueError(f"no frequency of a grid {(*mask.shape,)} has {low} <= |ω| < {high}")
         signs = (torch.randint(2, outputs.shape) * 2 - 1).to(outputs)
@@ -605,13 +632,6 @@ def band_penalty(strength: float, *, low: float, high: float) -> Callable[[Tenso
     return penalty
 
 
-def _as_positive(value: object, name: str) -> float:
-    value = as_real(value, name)
-    if value <= 0:
-        raise ValueError(f"{name} must be positive, got {value}")
-    return value
-
-
 @contextmanager
 def _ready(
     model: Callable, images: object, labels: object, device: str | torch.device | None
@@ -619,48 +639,30 @@ def _ready(
     """Check images and labels against a model at rest; yield them where and as it computes."""
     check_callable(model)
     images = as_images(images)  # (N, C, H, W)
-    labels = _as_labels(labels, len(images))
+    labels = as_labels(labels, len(images))
     # What is copied outside of inference_mode can have a gradient.
-    with at_rest(model, device) as (device, dtype), torch.inference_mode(False):
+    with eval_mode(model, device) as (device, dtype), torch.inference_mode(False):
         x = images.to(device, dtype or images.dtype)
         with torch.no_grad():
-            n_outputs = _outputs(model, x[:1]).shape[1]
-        _check_labels(labels, n_outputs)
-        labels = labels.reshape(-1).to(x if n_outputs == 1 else torch.long)  # (N,)
-        yield x, labels.to(x.device)
+            n_outputs = _finite_outputs(model, x[:1]).shape[1]
+        targets = _as_targets(labels, n_outputs).to(x.device)
+        yield x, targets.to(x.dtype) if n_outputs == 1 else targets
 
 
-def _as_labels(labels: object, n_images: int) -> Tensor:
-    if not isinstance(labels, Tensor | np.ndarray):
-        kind = type(labels).__name__
-        raise TypeError(f"labels must be a torch tensor or a numpy array (N,), got {kind}")
-    labels = torch.as_tensor(labels).detach()
-    if labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be classes, or -1 and +1, got {labels.dtype}")
-    if tuple(labels.shape) not in ((n_images,), (n_images, 1)):
-        raise ValueError(f"labels must have shape ({n_images},), got {tuple(labels.shape)}")
-    return labels
+def _as_targets(labels: Tensor, n_outputs: int) -> Tensor:
+    """Signs (N,) for a single output, classes (N,) below K for K of them."""
+    if n_outputs > 1:
+        return as_classes(labels, n_outputs)
+    if labels.numel() != len(labels):
+        expected, got = f"({len(labels)},)", tuple(labels.shape)
+        raise ValueError(f"labels must have shape {expected} for one output, got {got}")
+    check_signs(labels, "for a model of one output")
+    return labels.reshape(-1)
 
 
-def _check_labels(labels: Tensor, n_outputs: int) -> None:
-    """Signs for a single output, integer classes below K for K of them."""
-    if n_outputs == 1:
-        if not (labels.abs() == 1).all():
-            wrong = labels[labels.abs() != 1][0].item()
-            raise ValueError(f"labels must be -1 or +1 for a model of one output, got {wrong}")
-        return
-    if labels.is_floating_point() or labels.ndim != 1:
-        got = f"{labels.dtype} {tuple(labels.shape)}"
-        raise TypeError(f"labels must be integer classes (N,) for {n_outputs} outputs, got {got}")
-    if not (0 <= labels.min() and labels.max() < n_outputs):
-        got = f"{labels.min()} to {labels.max()}"
-        raise ValueError(f"labels must lie between 0 and K - 1 = {n_outputs - 1}, got {got}")
-
-
-def _outputs(model: Callable, x: Tensor) -> Tensor:
+def _finite_outputs(model: Callable, x: Tensor) -> Tensor:
     """Outputs (n, K) of the model, checked."""
-    outputs = model(x.clone())  # a model may write into its input
-    check_outputs(outputs, len(x))
+    outputs = as_outputs(model(x.clone()), len(x))  # a model may write into its input
     if not torch.isfinite(outputs).all():
         raise ValueError("model has a NaN or infinite output on these images")
     return outputs
@@ -671,7 +673,7 @@ def _misclassified(model: Callable, parts: Iterable[Tensor], y: Tensor, batch_si
     """1.0 for each image that is classified wrong and 0.0 for the others, (N,) on the CPU."""
     wrong = []
     for part, target in zip(parts, y.split(batch_size), strict=True):
-        outputs = _outputs(model, part)  # (n, K)
+        outputs = _finite_outputs(model, part)  # (n, K)
         if outputs.shape[1] == 1:
             wrong.append(outputs[:, 0] * target <= 0)
         else:
@@ -705,19 +707,19 @@ def _gradient(model: Callable, x: Tensor, y: Tensor) -> Tensor:
     """Gradient (n, C, H, W) along which the loss of each image rises."""
     leaf = x.detach().clone().requires_grad_()
     with torch.enable_grad():
-        gradient = _differentiate(_excess(_outputs(model, leaf), y).sum(), leaf)
+        gradient = _differentiate(-_margin(_finite_outputs(model, leaf), y).sum(), leaf)
     if not torch.isfinite(gradient).all():
         raise ValueError("model has a NaN or infinite gradient on these images")
     return gradient
 
 
-def _excess(outputs: Tensor, y: Tensor) -> Tensor:
-    """How far the other classes are ahead (n,): softplus of it is the loss."""
+def _margin(outputs: Tensor, y: Tensor) -> Tensor:
+    """How far the right class is ahead of the others (n,): softplus of its negative is the loss."""
     if outputs.shape[1] == 1:
-        return -y * outputs[:, 0]
+        return y * outputs[:, 0]
     right = functional.one_hot(y, outputs.shape[1]).bool()
     others = outputs.masked_fill(right, -torch.inf)
-    return others.logsumexp(1) - outputs.gather(1, y[:, None])[:, 0]
+    return outputs.gather(1, y[:, None])[:, 0] - others.logsumexp(1)
 
 
 def _differentiate(value: Tensor, images: Tensor, *, create_graph: bool = False) -> Tensor:

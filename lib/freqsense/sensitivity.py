@@ -14,11 +14,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from freqsense._checks import REAL_DTYPES, as_choice, as_images, as_integer, as_stacks
-from freqsense._files import write_whole
-from freqsense._measured import CUT_OFF, at_rest, check_callable, check_outputs
+from freqsense._checks import (
+    REAL_DTYPES,
+    as_choice,
+    as_classes,
+    as_images,
+    as_integer,
+    as_labels,
+    as_stacks,
+    seeded_generator,
+    sides,
+)
+from freqsense._evaluation import CUT_OFF, as_outputs, check_callable, eval_mode
+from freqsense._files import atomic_write
+from freqsense._lines import fit_log_log
 from freqsense._moments import Moments
 from freqsense.fourier import RadialProfile, radial_average, rings, select_bins, unfold_half
+
+__all__ = ["SensitivityMap", "Slope", "measure_sensitivity", "slope"]
 
 _FORMAT = 1  # of saved maps
 
@@ -54,6 +67,20 @@ class SensitivityMap:
             profile = replace(profile, sem=self.ring_stderr.clone(), sem_over="images")
         return profile
 
+    def norm(self) -> "SensitivityMap":
+        r"""Norm over channels, as a map of one channel (1, H, W).
+
+        .. math:: S(\omega) = \Bigl( \sum_c S_c(\omega)^2 \Bigr)^{1/2}
+
+        Equation ``eq-sensitivity-norm`` of the book. The standard errors of the channels are added
+        as if they erred together: the sum bounds the error from above, by a factor of the root of
+        the number of channels at most.
+        """
+        rings = radial_average(self.values).mean
+        values, stderr = _norm_with_error(self.values, self.stderr)
+        _, ring_stderr = _norm_with_error(rings, self.ring_stderr)
+        return SensitivityMap(values, stderr, self.n_images, ring_stderr)
+
     def save(self, path: str | os.PathLike) -> None:
         """Write the map to an ``.npz`` file, whole or not at all."""
         path = Path(path)
@@ -68,7 +95,7 @@ class SensitivityMap:
             n_images=self.n_images,
             ring_stderr=self.ring_stderr.numpy(),
         )
-        write_whole(path, content.getvalue())
+        atomic_write(path, content.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "SensitivityMap":
@@ -171,17 +198,17 @@ def measure_sensitivity(
     batches = _batches(images, labels, as_integer(batch_size, "batch_size", 1), of)
     if as_integer(n_probes, "n_probes", 1) > 1 and method == "exact":
         raise ValueError(f"n_probes is for method='probe', got {n_probes} for method='exact'")
-    generator = torch.Generator().manual_seed(as_integer(seed, "seed", 0))
+    generator = seeded_generator(seed)
     total = _MeanSquare(n_probes) if average == "rms" else _MeanSize()
-    with at_rest(model, device) as (device, dtype), torch.inference_mode(False):
+    with eval_mode(model, device) as (device, dtype), torch.inference_mode(False):
         for batch, classes in batches:
             leaf = batch.clone().to(device, dtype or batch.dtype).requires_grad_()  # (n, C, H, W)
-            outputs = _outputs(model, leaf)  # (n, K)
+            outputs = _differentiable_outputs(model, leaf)  # (n, K)
             if of == "loss":
                 directions = _loss_direction(outputs, classes)
             else:
                 directions = _directions(outputs, n_probes if method == "probe" else 0, generator)
-            total.add(_gradients(outputs, leaf, directions), batch.shape[-2:])
+            total.add(_gradients(outputs, leaf, directions), sides(batch))
             _check_finite(total)
     n_summed = outputs.shape[1] if reduce == "rms" and of == "logits" else 1
     return total.finish(n_summed)
@@ -236,12 +263,15 @@ def slope(profile: RadialProfile, fmin: float, fmax: float) -> Slope:
     mean = torch.as_tensor(profile.mean, dtype=torch.float64)[bins]
     if not (mean > 0).all():
         raise ValueError("profile must be positive in every bin that is fitted")
-    x = torch.as_tensor(profile.frequency, dtype=torch.float64)[bins].log()
-    x, y = x - x.mean(), mean.log() - mean.log().mean()
-    spread = x.square().sum()
-    beta = (x * y).sum() / spread
-    scatter = (y - beta * x).square().sum() / (len(bins) - 2)
-    return Slope(beta.item(), (scatter / spread).sqrt().item(), float(fmin), float(fmax))
+    frequency = torch.as_tensor(profile.frequency, dtype=torch.float64)[bins]
+    beta, stderr = fit_log_log(frequency.numpy(), mean.numpy())
+    return Slope(float(beta), float(stderr), float(fmin), float(fmax))
+
+
+def _norm_with_error(values: Tensor, stderr: Tensor) -> tuple[Tensor, Tensor]:
+    """Norm over the first axis, kept, and an upper bound of its standard error."""
+    size = values.square().sum(0, keepdim=True).sqrt()
+    return size, (values * stderr).sum(0, keepdim=True) * _reciprocal(size)
 
 
 class _MeanSquare:
@@ -251,11 +281,11 @@ class _MeanSquare:
         self.n_probes = n_probes
         self.power, self.rings = Moments(), Moments()
 
-    def add(self, gradients: Iterator[Tensor], shape: torch.Size) -> None:
-        power = 0.0
+    def add(self, gradients: Iterator[Tensor], shape: tuple[int, int]) -> None:
+        power = torch.zeros(())
         for gradient in gradients:
             power = power + _power(gradient)  # (n, C, H, W // 2 + 1)
-        self.shape = tuple(shape)
+        self.shape = shape
         self.power.add(power / self.n_probes if self.n_probes > 1 else power)
         # A ring mean of roots is linear in the power near its mean: each image has a share in it.
         share = power * (self._slope() / self.n_probes).to(power.dtype)
@@ -279,8 +309,8 @@ class _MeanSize:
     def __init__(self) -> None:
         self.size, self.along, self.rings = Moments(), Moments(), Moments()
 
-    def add(self, gradients: Iterator[Tensor], shape: torch.Size) -> None:
-        self.shape = tuple(shape)
+    def add(self, gradients: Iterator[Tensor], shape: tuple[int, int]) -> None:
+        self.shape = shape
         size = torch.stack([_power(g).sqrt() for g in gradients], 1)  # (n, K, C, H, W // 2 + 1)
         self.size.add(size)
         # The norm is linear in the means near them: each image has a share in it, told from the
@@ -351,31 +381,23 @@ def _batches(images: object, labels: object, batch_size: int, of: str) -> Iterat
 
 def _split(stacks: Iterator, batch_size: int, of: str) -> Iterator[tuple]:
     for name, stack, rest in stacks:
-        classes = _as_classes(rest, len(stack), name) if of == "loss" else None
+        classes = _classes_beside(rest, len(stack), name) if of == "loss" else None
         for start in range(0, len(stack), batch_size):
             part = slice(start, start + batch_size)
             yield as_images(stack[part], name), None if classes is None else classes[part]
 
 
-def _as_classes(rest: list, n_images: int, name: str) -> Tensor:
+def _classes_beside(rest: list, n_images: int, name: str) -> Tensor:
     if not rest:
         raise ValueError(f"of='loss' needs pairs (images, labels), got no labels with {name}")
-    if not isinstance(rest[0], Tensor | np.ndarray):
-        kind = type(rest[0]).__name__
-        raise TypeError(f"labels must be a torch tensor or a numpy array (N,), got {kind}")
-    labels = torch.as_tensor(rest[0]).detach()
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be integer classes, got {labels.dtype}")
-    if tuple(labels.shape) != (n_images,):
-        raise ValueError(f"labels must have shape ({n_images},), got {tuple(labels.shape)}")
-    return labels.long()
+    return as_classes(as_labels(rest[0], n_images))
 
 
-def _outputs(model: Callable, leaf: Tensor) -> Tensor:
+def _differentiable_outputs(model: Callable, leaf: Tensor) -> Tensor:
     """Outputs (n, K) of the model, checked."""
     with torch.enable_grad():
-        outputs = model(leaf.clone())  # a model may write into its input, but not into a leaf
-    check_outputs(outputs, len(leaf))
+        # A model may write into its input, but not into a leaf.
+        outputs = as_outputs(model(leaf.clone()), len(leaf))
     if not outputs.requires_grad:
         raise ValueError(CUT_OFF)
     return outputs
@@ -394,10 +416,7 @@ def _directions(outputs: Tensor, n_probes: int, generator: torch.Generator) -> T
 def _loss_direction(outputs: Tensor, classes: Tensor) -> Tensor:
     """Gradient (1, n, K) of each image's cross-entropy with respect to its outputs."""
     n_outputs = outputs.shape[1]
-    if not (0 <= classes.min() and classes.max() < n_outputs):
-        got = f"{classes.min()} to {classes.max()}"
-        raise ValueError(f"labels must lie between 0 and K - 1 = {n_outputs - 1}, got {got}")
-    one_hot = functional.one_hot(classes, n_outputs).to(outputs)
+    one_hot = functional.one_hot(as_classes(classes, n_outputs), n_outputs).to(outputs)
     return (outputs.detach().softmax(1) - one_hot)[None]
 
 
@@ -423,7 +442,8 @@ def _read_columns(file: BinaryIO) -> dict[str, np.ndarray]:
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError("expected an archive of arrays, got a single one")
     with archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.zip.infolist()):
+        entries = archive.zip.infolist() if archive.zip else []
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("expected an archive without compression")
         return {name: archive[name] for name in archive.files}
 

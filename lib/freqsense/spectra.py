@@ -11,7 +11,15 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from freqsense._checks import as_grid, as_images, as_integer, as_real, as_stacks
+from freqsense._checks import (
+    as_grid,
+    as_images,
+    as_integer,
+    as_real,
+    as_stacks,
+    seeded_generator,
+    sides,
+)
 from freqsense._moments import Moments
 from freqsense.fourier import (
     RadialProfile,
@@ -22,6 +30,19 @@ from freqsense.fourier import (
     select_bins,
     unfold_half,
 )
+
+__all__ = [
+    "OrientationProfile",
+    "PowerLaw",
+    "PowerSpectrum",
+    "Stationarity",
+    "bootstrap_power_law",
+    "fit_power_law",
+    "frequency_covariance",
+    "orientation_profile",
+    "power_spectrum",
+    "stationarity",
+]
 
 # Pixels transformed at a time, and images at least: few enough for constant memory, and enough that
 # merging the moments costs little beside the transforms.
@@ -117,7 +138,7 @@ def power_spectrum(
     values, stderr = (
         unfold_half(half.cpu(), width) for half in (moments.mean, moments.standard_error())
     )
-    return PowerSpectrum(values, stderr, moments.count, _ring_inflation(taper, values.shape[-2:]))
+    return PowerSpectrum(values, stderr, moments.count, _ring_inflation(taper, sides(values)))
 
 
 @dataclass(frozen=True)
@@ -245,7 +266,7 @@ def bootstrap_power_law(
     means = _stack_means(profiles)  # (M, R)
     pooled, bins = select_bins(replace(profiles[0], mean=means.mean(0)), fmin, fmax)
     alpha, log_amplitude = _GammaFit(pooled, bins).solve()
-    generator = torch.Generator().manual_seed(as_integer(seed, "seed", 0))
+    generator = seeded_generator(seed)
     draws = torch.randint(len(means), (n_resamples, len(means)), generator=generator)
     alphas = [
         _GammaFit(replace(pooled, mean=means[draw].mean(0)), bins).solve(alpha)[0] for draw in draws
@@ -312,7 +333,7 @@ def orientation_profile(
     if grid.ndim != 2:
         raise ValueError(f"values must be one map (H, W), got {tuple(grid.shape)}")
     n_sectors = as_integer(n_sectors, "n_sectors", 2)
-    shape = tuple(grid.shape)
+    shape = sides(grid)
     profile, bins = select_bins(radial_average(grid), fmin, fmax)
     ring = rings(shape)
     inside = ring.half & torch.isin(ring.bins, bins)  # (D,)
@@ -365,7 +386,7 @@ def frequency_covariance(
     >>> bool(torch.allclose(covariance[0].diagonal().real, spectrum))
     True
     """
-    total, count = 0.0, 0
+    total, count = torch.zeros(()), 0
     for xhat, _ in _transforms(images, window, center):  # (n, C, D)
         by_channel = xhat.transpose(0, 1)  # (C, n, D)
         total = total + by_channel.transpose(1, 2) @ by_channel.conj()
@@ -437,7 +458,7 @@ def stationarity(
     >>> abs(spectra.stationarity(fields).off_diagonal) < 0.05
     True
     """
-    second, fourth, count = 0.0, 0.0, 0
+    second, fourth, count = torch.zeros(()), torch.zeros(()), 0
     for xhat, shape in _transforms(images, window, center):  # noqa: B007 (used after the loop)
         if xhat.shape[1] != 1:
             raise ValueError(f"images must have one channel, got {xhat.shape[1]}: make them grey")
@@ -464,12 +485,12 @@ def _batches(images: Tensor | np.ndarray | Iterable) -> Iterator[Tensor]:
 
 def _as_window(window: str | Tensor, batch: Tensor) -> Tensor:
     """The window as an (H, W) tensor with mean square one."""
-    shape = tuple(batch.shape[-2:])
+    shape = sides(batch)
     if isinstance(window, str):
         if window != "hann":
             raise ValueError(f"window must be None, 'hann' or a tensor (H, W), got {window!r}")
-        sides = [torch.hann_window(side, dtype=torch.float64) for side in shape]
-        taper = torch.outer(*sides)
+        down, across = (torch.hann_window(side, dtype=torch.float64) for side in shape)
+        taper = torch.outer(down, across)
     else:
         taper = as_grid(window, "window").double()
         if tuple(taper.shape) != shape:
@@ -488,14 +509,14 @@ def _taper(batch: Tensor, taper: Tensor, center: bool) -> Tensor:
 
 def _ring_inflation(taper: Tensor | None, shape: tuple[int, int]) -> Tensor:
     """Variance of a ring mean of tapered white noise over that of independent frequencies."""
-    ring = rings(tuple(shape))
+    ring = rings(shape)
     if taper is None:
         return torch.ones(len(ring.count), dtype=torch.float64)
     # Of tapered Gaussian noise, power at ω and ω + δ correlates as |transform of taper²|² at δ.
     correlation = fft2(taper.double().cpu().square()).abs().square()  # (H, W)
     correlation = correlation / correlation[0, 0]
     bins = ring.bins.reshape(shape)
-    total = 0.0
+    total = torch.zeros(len(ring.count), dtype=torch.float64)
     for dy, dx in (correlation > 1e-6).nonzero().tolist():
         same = (bins == bins.roll((dy, dx), (0, 1))).double().flatten()
         total = total + correlation[dy, dx] * ring.average(same)
@@ -513,11 +534,13 @@ def _half_power(batch: Tensor, taper: Tensor | None, center: bool) -> Tensor:
     return power
 
 
-def _transforms(images, window, center) -> Iterator[tuple[Tensor, tuple[int, int]]]:
+def _transforms(
+    images: Tensor | np.ndarray | Iterable, window: str | Tensor | None, center: bool
+) -> Iterator[tuple[Tensor, tuple[int, int]]]:
     """Yield transforms (n, C, D) in complex128, with (H, W), of images small enough for D x D."""
     taper = None
     for batch in _batches(images):
-        shape = tuple(batch.shape[-2:])
+        shape = sides(batch)
         if math.prod(shape) > _MAX_COVARIANCE_SIDE:
             raise ValueError(f"images must be at most 64 x 64 for a full covariance, got {shape}")
         if window is not None:

@@ -3,22 +3,30 @@
 import inspect
 from pathlib import Path
 
-import yaml
-
-from freqsense import _runs, experiments, models, training
+from freqsense import experiments, models, training
 from freqsense._checks import as_choice, as_flag, as_integer, as_real
-from freqsense.experiments import Sweep
+from freqsense._extras import extra
+from freqsense.experiments import Sweep, _specs
+
+with extra("sweeps"):
+    import yaml
+
+__all__ = ["RUNS", "read_sweep"]
 
 RUNS = ("train_and_measure", "train_and_attack")
 _KEYS = ("grid", "run", "description")
 _NAMES = {
     "architecture": models.ARCHITECTURES,
-    "labels": _runs.LABELS,
+    "labels": _specs.LABELS,
     "optimizer": training.OPTIMIZERS,
     "schedule": training.SCHEDULES,
     "decay": training.DECAYS,
 }
-_SPECIFICATIONS = {"data": _runs.DATA, "regime": _runs.REGIMES, "image_filter": _runs.FILTERS}
+_SPECIFICATIONS = {
+    "data": _specs.DATA,
+    "regime": _specs.REGIMES,
+    "image_filter": _specs.FILTERS,
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -67,7 +75,7 @@ def _check_value(value: object, axis: str, kind: type) -> object:
     if axis in _NAMES:
         return as_choice(value, axis, _NAMES[axis])
     for step in _steps(value, axis):
-        _runs.split_spec(step, axis, _SPECIFICATIONS[axis])
+        _specs.split_spec(step, axis, _SPECIFICATIONS[axis])
     return value
 
 

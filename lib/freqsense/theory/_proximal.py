@@ -7,6 +7,7 @@ imaginary part. NumPy, because one step is a few small products and the overhead
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,8 +21,13 @@ _POWER_STEPS = 20
 _EMPTY = 1e-12
 
 
-class NotConvergedError(RuntimeError):
-    """A solver ran out of iterations; the message holds the gap that it reached."""
+class Certified(NamedTuple):
+    """A minimiser b (M, K), its objective, how far above the minimum that can be, and the steps."""
+
+    b: np.ndarray
+    objective: float
+    gap: float
+    iterations: int
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,45 @@ def as_coordinates(matrices: np.ndarray) -> np.ndarray:
     return np.stack([matrices.real, matrices.imag], 2).reshape(-1, matrices.shape[-1])
 
 
+class Loss(Protocol):
+    """A smooth loss of b (M, K), which sees b only through what is linear in it, "pushed"."""
+
+    power: np.ndarray  # (M,) mean squares of the coordinates
+
+    def push(self, b: np.ndarray) -> np.ndarray:
+        """Whatever the loss needs to know of b, linear in b."""
+
+    def pull(self, pushed: np.ndarray) -> np.ndarray:
+        """Upper bound of the second derivative, times the b that was pushed."""
+
+    def gradient(self, pushed: np.ndarray) -> np.ndarray:
+        """Gradient (M, K)."""
+
+    def curvature(self, step: np.ndarray, pushed: np.ndarray) -> float:
+        """Upper bound of the second derivative along a step."""
+
+    def value(self, b: np.ndarray, pushed: np.ndarray) -> float:
+        """Mean loss."""
+
+    def dual(self, b: np.ndarray, pushed: np.ndarray, limit: float) -> float:
+        """Dual objective at the residuals, scaled as is best up to the limit of feasibility."""
+
+
+class Penalty(Protocol):
+    """A convex penalty of b, with a proximal step and a duality gap."""
+
+    n_frequencies: int
+
+    def value(self, b: np.ndarray) -> float:
+        """The penalty."""
+
+    def prox(self, b: np.ndarray, rate: np.ndarray) -> np.ndarray:
+        """Step of the penalty from b, with rates (M,) as inverse step sizes."""
+
+    def gap(self, loss: Loss, b: np.ndarray, pushed: np.ndarray) -> float:
+        """Duality gap at the residuals."""
+
+
 class GramLoss:
     """Squared loss, from XᵀX/N and XᵀY/N: a step costs the same for any number of images."""
 
@@ -73,25 +118,21 @@ class GramLoss:
         self.power = self.gram.diagonal()
 
     def push(self, b: np.ndarray) -> np.ndarray:
-        """Whatever the loss needs to know of b, linear in b."""
         return self.gram @ b
 
     def pull(self, pushed: np.ndarray) -> np.ndarray:
-        """Upper bound of the second derivative, times the b that was pushed."""
         return pushed
 
     def gradient(self, pushed: np.ndarray) -> np.ndarray:
         return pushed - self.cross
 
     def curvature(self, step: np.ndarray, pushed: np.ndarray) -> float:
-        """Upper bound of the second derivative along a step."""
-        return np.vdot(step, pushed)
+        return float(np.vdot(step, pushed))
 
     def value(self, b: np.ndarray, pushed: np.ndarray) -> float:
-        return self.constant / 2 - np.vdot(self.cross, b) + np.vdot(b, pushed) / 2
+        return float(self.constant / 2 - np.vdot(self.cross, b) + np.vdot(b, pushed) / 2)
 
     def dual(self, b: np.ndarray, pushed: np.ndarray, limit: float) -> float:
-        """Dual objective at the residuals, scaled as is best up to the limit of feasibility."""
         fit = np.vdot(self.cross, b)
         along, square = self.constant - fit, self.constant - 2 * fit + np.vdot(b, pushed)
         return _best_on_ray(along, square, limit)
@@ -115,12 +156,12 @@ class SampleLoss:
         return self.x.T @ self._slope(pushed) / len(self.x)
 
     def curvature(self, step: np.ndarray, pushed: np.ndarray) -> float:
-        return self.bound * np.vdot(pushed, pushed) / len(self.x)
+        return float(self.bound * np.vdot(pushed, pushed) / len(self.x))
 
     def value(self, b: np.ndarray, pushed: np.ndarray) -> float:
         if self.logistic:
-            return np.logaddexp(0, -self.y * pushed).sum() / len(self.x)
-        return ((self.y - pushed) ** 2).sum() / (2 * len(self.x))
+            return float(np.logaddexp(0, -self.y * pushed).sum() / len(self.x))
+        return float(((self.y - pushed) ** 2).sum() / (2 * len(self.x)))
 
     def dual(self, b: np.ndarray, pushed: np.ndarray, limit: float) -> float:
         slope = self._slope(pushed)
@@ -128,7 +169,7 @@ class SampleLoss:
             along, square = -np.vdot(self.y, slope), np.vdot(slope, slope)
             return _best_on_ray(along / len(self.x), square / len(self.x), limit)
         p = min(limit, 1.0) * -self.y * slope  # in [0, 1]
-        return (_entropy(p) + _entropy(1 - p)).sum() / len(self.x)
+        return float((_entropy(p) + _entropy(1 - p)).sum() / len(self.x))
 
     def _slope(self, pushed: np.ndarray) -> np.ndarray:
         """Derivative (N, K) of each image's loss by its output."""
@@ -137,7 +178,7 @@ class SampleLoss:
         return pushed - self.y
 
 
-def make_loss(x: np.ndarray, y: np.ndarray, loss: str) -> GramLoss | SampleLoss:
+def make_loss(x: np.ndarray, y: np.ndarray, loss: str) -> Loss:
     """Choose the cheaper of two ways to hold the data (N, M) and targets (N, K)."""
     if loss == "squared" and len(x) > x.shape[1]:
         return GramLoss(x, y)
@@ -153,15 +194,15 @@ class Ridge:
         self.weight_decay = weight_decay
 
     def value(self, b: np.ndarray) -> float:
-        return self.weight_decay / 2 * np.vdot(b, b)
+        return float(self.weight_decay / 2 * np.vdot(b, b))
 
     def prox(self, b: np.ndarray, rate: np.ndarray) -> np.ndarray:
         return b * (rate / (rate + self.weight_decay))[:, None]
 
-    def gap(self, loss: object, b: np.ndarray, pushed: np.ndarray) -> float:
+    def gap(self, loss: Loss, b: np.ndarray, pushed: np.ndarray) -> float:
         """Fenchel's gap at the residuals, which is |∇|²/2λ exactly."""
         total = loss.gradient(pushed) + self.weight_decay * b
-        return np.vdot(total, total) / (2 * self.weight_decay)
+        return float(np.vdot(total, total) / (2 * self.weight_decay))
 
 
 class NuclearNorm:
@@ -172,7 +213,7 @@ class NuclearNorm:
         self.n_frequencies = len(scale)
 
     def value(self, b: np.ndarray) -> float:
-        return (self.weights * self._singular_values(b).sum(-1)).sum()
+        return float((self.weights * self._singular_values(b).sum(-1)).sum())
 
     def prox(self, b: np.ndarray, rate: np.ndarray) -> np.ndarray:
         """Lower each singular value by weight / rate, the same rate within a frequency."""
@@ -185,10 +226,10 @@ class NuclearNorm:
         kept = np.maximum(sigma - threshold[:, None], 0)
         return as_coordinates((u * kept[:, None, :]) @ vh)
 
-    def gap(self, loss: object, b: np.ndarray, pushed: np.ndarray) -> float:
+    def gap(self, loss: Loss, b: np.ndarray, pushed: np.ndarray) -> float:
         """Duality gap: the residuals are dual feasible once no |∇(ω)| exceeds its weight."""
         size = self._singular_values(loss.gradient(pushed))[:, 0]
-        limit = 1 / max((size / self.weights).max(), 1e-100)
+        limit = float(1 / max((size / self.weights).max(), 1e-100))
         return loss.value(b, pushed) + self.value(b) - loss.dual(b, pushed, limit)
 
     def _singular_values(self, b: np.ndarray) -> np.ndarray:
@@ -203,20 +244,20 @@ class NuclearNorm:
         return b.shape[1] == 1 or len(b) == 2 * self.n_frequencies
 
 
-def minimize(
-    loss: GramLoss | SampleLoss,
-    penalty: Ridge | NuclearNorm,
+def proximal_gradient(
+    loss: Loss,
+    penalty: Penalty,
     start: np.ndarray,
     tolerance: float,
     max_iterations: int,
-) -> tuple[np.ndarray, float, float, int]:
+) -> Certified:
     """Minimise loss + penalty over b (M, K): FISTA with restarts, one step size per frequency.
 
     The curvature at a frequency is about its power, which spans decades on natural images. A rate
     (inverse step) proportional to the root of the power evens that out; the common factor is found
     by the power method and raised whenever a step shows it to be too small.
 
-    Returns b, the objective, its duality gap and the number of steps.
+    Stops once the gap is at most the tolerance times the objective, or after the last iteration.
     """
     rate = _rates(loss, penalty.n_frequencies)  # (M,)
     b = ahead = start
@@ -242,37 +283,35 @@ def minimize(
         if iteration % _CHECK_EVERY == 0:
             objective, gap = _certify(loss, penalty, b, pushed)
             if gap <= tolerance * objective:
-                return b, objective, gap, iteration
-    objective, gap = _certify(loss, penalty, b, pushed)
-    raise NotConvergedError(
-        f"no convergence in {max_iterations} iterations: duality gap {gap:.2e} of an objective of "
-        f"{objective:.6g}, wanted {tolerance:g} of it; raise max_iterations or tolerance"
-    )
+                return Certified(b, objective, gap, iteration)
+    return Certified(b, *_certify(loss, penalty, b, pushed), max_iterations)
 
 
-def solve_ridge(x: np.ndarray, y: np.ndarray, weight_decay: float) -> tuple:
-    """Minimise squared loss + (λ/2)|b|², smallest norm if λ = 0: b (M, K), objective, gap."""
+def solve_ridge(x: np.ndarray, y: np.ndarray, weight_decay: float) -> Certified:
+    """Minimise squared loss + (λ/2)|b|², of smallest norm if λ = 0, without any iteration."""
     n, m = x.shape
     loss, penalty = SampleLoss(x, y, "squared"), Ridge(weight_decay)
     if weight_decay == 0:
         b = np.linalg.lstsq(x, y, rcond=None)[0]
         fit = x @ b
         better = x @ np.linalg.lstsq(x, y - fit, rcond=None)[0]
-        return b, float(loss.value(b, fit)), float(np.vdot(better, better)) / (2 * n)
+        return Certified(b, loss.value(b, fit), float(np.vdot(better, better)) / (2 * n), 0)
     if n >= m:
         b = np.linalg.solve(x.T @ x + n * weight_decay * np.eye(m), x.T @ y)
     else:
         b = x.T @ np.linalg.solve(x @ x.T + n * weight_decay * np.eye(n), y)
-    return b, *_certify(loss, penalty, b, loss.push(b))
+    return Certified(b, *_certify(loss, penalty, b, loss.push(b)), 0)
 
 
-def _certify(loss: object, penalty: object, b: np.ndarray, pushed: np.ndarray) -> tuple:
+def _certify(
+    loss: Loss, penalty: Penalty, b: np.ndarray, pushed: np.ndarray
+) -> tuple[float, float]:
     """Objective and its gap, which rounding errors alone could make negative."""
-    objective = float(loss.value(b, pushed) + penalty.value(b))
-    return objective, max(float(penalty.gap(loss, b, pushed)), 0.0)
+    objective = loss.value(b, pushed) + penalty.value(b)
+    return objective, max(penalty.gap(loss, b, pushed), 0.0)
 
 
-def _rates(loss: GramLoss | SampleLoss, n_frequencies: int) -> np.ndarray:
+def _rates(loss: Loss, n_frequencies: int) -> np.ndarray:
     """Inverse step sizes (M,), equal within a frequency."""
     power = loss.power.reshape(n_frequencies, -1).sum(1)
     rate = np.sqrt(np.maximum(power, _EMPTY * max(power.max(), 1e-300)))
@@ -280,7 +319,7 @@ def _rates(loss: GramLoss | SampleLoss, n_frequencies: int) -> np.ndarray:
     return rate * _largest_curvature(loss, rate)
 
 
-def _largest_curvature(loss: GramLoss | SampleLoss, rate: np.ndarray) -> float:
+def _largest_curvature(loss: Loss, rate: np.ndarray) -> float:
     """Largest curvature in the metric of the rates, by the power method: never above it."""
     direction = np.random.default_rng(0).standard_normal((len(rate), 1))
     largest = 0.0

@@ -10,10 +10,14 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from freqsense._checks import as_integer, as_real
+from freqsense._extras import extra
+from freqsense._lines import fit_log_log
 from freqsense.fourier import radial_average, select_bins, unfold_half
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
+
+__all__ = ["explain_sensitivity", "mean_and_error", "ring_power", "ring_slopes"]
 
 # A ring with less than this share of the largest power is empty: what is left is rounding error.
 _EMPTY = 1e-6
@@ -38,10 +42,11 @@ def ring_power(power_map: "DataArray") -> "DataArray":
     >>> experiments.ring_power(flat).values.tolist()
     [3.0, 3.0, 3.0, 3.0, 3.0]
     """
-    import xarray  # here, as in the sweeps: workers have no use for it
+    with extra("sweeps"):
+        import xarray  # here, as in the sweeps: workers have no use for it
 
     return xarray.apply_ufunc(
-        _ring_means, power_map, input_core_dims=[["ky", "half_kx"]], output_core_dims=[["ring"]]
+        _means_of_half, power_map, input_core_dims=[["ky", "half_kx"]], output_core_dims=[["ring"]]
     )
 
 
@@ -76,12 +81,16 @@ def ring_slopes(rings: "DataArray", *, size: int, fmin: float, fmax: float) -> "
     >>> round(experiments.ring_slopes(curve, size=16, fmin=1, fmax=8).item(), 2)
     -1.0
     """
+    with extra("sweeps"):
+        import xarray
+
     frequency, bins = _fitted_rings(rings, size, fmin, fmax)
-    x = np.log(frequency[bins])
-    x = x - x.mean()
     chosen = rings.isel(ring=bins)
-    logs = np.log(chosen.where((chosen > 0).all("ring")))
-    return (logs * _along_ring(x)).sum("ring", skipna=False) / (x**2).sum()
+    return xarray.apply_ufunc(
+        lambda values: fit_log_log(frequency[bins], values)[0],
+        chosen.where((chosen > 0).all("ring")),
+        input_core_dims=[["ring"]],
+    )
 
 
 def mean_and_error(values: "DataArray", dim: str = "seed") -> tuple["DataArray", "DataArray"]:
@@ -165,7 +174,8 @@ def explain_sensitivity(runs: "Dataset", *, fmin: float, fmax: float) -> "Datase
     >>> round(explained.r2_held_out_total.sel(model="theory").item(), 3)
     1.0
     """
-    import xarray
+    with extra("sweeps"):
+        import xarray
 
     runs = _squeeze(runs)
     size = runs.sizes["ky"]
@@ -247,7 +257,10 @@ def _share_explained(measured: "DataArray", predicted: "DataArray", dims: list) 
 
 def _log_shape(rings: "DataArray", filled: "DataArray") -> "DataArray":
     """Logarithm (..., ring) about the mean of the run, NaN on rings that are left out."""
-    logs = np.log(rings.where(filled))
+    with extra("sweeps"):
+        import xarray
+
+    logs = xarray.apply_ufunc(np.log, rings.where(filled))
     return logs - logs.mean("ring")
 
 
@@ -279,12 +292,6 @@ def _fitted_rings(
     return profile.frequency.numpy(), bins.numpy()
 
 
-def _along_ring(values: np.ndarray) -> "DataArray":
-    import xarray
-
-    return xarray.DataArray(values, dims="ring")
-
-
-def _ring_means(half: np.ndarray) -> np.ndarray:
+def _means_of_half(half: np.ndarray) -> np.ndarray:
     maps = torch.from_numpy(np.ascontiguousarray(half)).double()
     return radial_average(unfold_half(maps, half.shape[-2])).mean.numpy()

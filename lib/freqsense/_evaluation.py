@@ -1,4 +1,4 @@
-"""What is asked of a model that is measured: at rest, with one row of outputs an image."""
+"""What is asked of a model that is measured: eval mode, with one row of outputs an image."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,18 +16,21 @@ def check_callable(model: object) -> None:
         raise TypeError(f"model must map (N, C, H, W) to (N, K), got {type(model).__name__}")
 
 
-def check_outputs(outputs: object, n: int) -> None:
-    """Raise unless the outputs for n images are a real (n, K)."""
-    fits = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == n
-    if not fits or outputs.shape[1] == 0:
+def as_outputs(outputs: object, n_images: int) -> Tensor:
+    """Return what a model made of n images, if it is a real (n, K)."""
+    fits = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == n_images
+    if not isinstance(outputs, Tensor) or not fits or outputs.shape[1] == 0:
         got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ValueError(f"model must map {n} images to ({n}, K), got {got}")
+        raise ValueError(f"model must map {n_images} images to ({n_images}, K), got {got}")
     if outputs.is_complex():
         raise ValueError(f"the output of model must be real, got {outputs.dtype}")
+    return outputs
 
 
 @contextmanager
-def at_rest(model: Callable, device: str | torch.device | None) -> Iterator[tuple]:
+def eval_mode(
+    model: Callable[[Tensor], Tensor], device: str | torch.device | None
+) -> Iterator[tuple[str | torch.device | None, torch.dtype | None]]:
     """Put a module in eval mode, without gradients of weights, on the device; then put it back."""
     if not isinstance(model, nn.Module):
         yield device, None

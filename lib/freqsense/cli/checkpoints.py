@@ -15,8 +15,17 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from freqsense import models
-from freqsense._checks import as_integer
-from freqsense._files import write_whole
+from freqsense._checks import as_image_shape, as_integer
+from freqsense._files import atomic_write
+
+__all__ = [
+    "Network",
+    "is_checkpoint",
+    "make_network",
+    "needed_sides",
+    "read_file",
+    "write_checkpoint",
+]
 
 _FORMAT = "freqsense-checkpoint-1"
 _DESCRIPTION = ("architecture", "width", "shape", "n_outputs", "seed")
@@ -42,7 +51,7 @@ def write_checkpoint(path: Path, model: nn.Module, description: dict) -> None:
     weights = {name: value.cpu() for name, value in model.state_dict().items()}
     content = io.BytesIO()
     torch.save({"format": _FORMAT, **description, "state_dict": weights}, content)
-    write_whole(path, content.getvalue())
+    atomic_write(path, content.getvalue())
 
 
 def read_file(path: Path, trust: bool) -> dict | ExportedProgram:
@@ -71,9 +80,9 @@ def is_checkpoint(content: object) -> bool:
 def needed_sides(content: dict | ExportedProgram) -> tuple[int, int] | None:
     """Height and width of the images that a network takes, None if the file does not tell."""
     if isinstance(content, ExportedProgram):
-        sides = tuple(_input_of(content).shape[2:])
-        return sides if all(isinstance(side, int) for side in sides) else None
-    return tuple(content["shape"][1:]) if is_checkpoint(content) else None
+        height, width = _input_of(content).shape[2:]
+        return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    return as_image_shape(content["shape"])[1:] if is_checkpoint(content) else None
 
 
 def make_network(
@@ -138,7 +147,7 @@ def _check_checkpoint(path: Path, content: dict) -> None:
             f"{path} must be a whole checkpoint, but lacks {', '.join(sorted(lacking))}"
         )
     _check_tensors(path, content["state_dict"])
-    models.as_image_shape(content["shape"])
+    as_image_shape(content["shape"])
     for name in ("width", "n_outputs", "seed"):
         as_integer(content[name], f"{name} of {path}", 0)
 

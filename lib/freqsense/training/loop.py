@@ -1,10 +1,10 @@
-"""Training: one explicit mini-batch loop, and L-BFGS for the theorem."""
+"""Training: one explicit mini-batch loop."""
 
 import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -12,111 +12,38 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
-from freqsense._checks import as_choice, as_flag, as_images, as_integer, as_real
-from freqsense._descent import Descent, Problem, first_weight
+from freqsense._checks import (
+    as_choice,
+    as_classes,
+    as_flag,
+    as_images,
+    as_integer,
+    as_labels,
+    as_real,
+    check_signs,
+    first_weight,
+    seeded_generator,
+)
+from freqsense._evaluation import as_outputs
+
+__all__ = ["DECAYS", "LOSSES", "OPTIMIZERS", "SCHEDULES", "History", "flip_and_crop", "train"]
+
+Augmentation = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+Penalty = Callable[[Tensor, Tensor], Tensor]
 
 LOSSES = ("cross_entropy", "squared", "logistic")
 OPTIMIZERS = ("sgd", "adam")
 DECAYS = ("all", "weights")
 SCHEDULES = ("constant", "cosine", "one_cycle")
 
-# The draws of an augmentation must not be those of the order over again.
-_SEED_MASK = 0x6175676D656E74
+# What an augmentation draws must not be the order over again.
+_SEED_SALT = 0x6175676D656E74
 
 # Pixels of zeros around an image that is cropped at random, as is usual for 32 by 32 pixels.
 _MARGIN = 4
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The end of a full-batch minimisation; the weights are in the model.
-
-    objective : loss with the decay term
-    loss : without it
-    gradient_norm : norm of the gradient of the objective
-    iterations : of L-BFGS, and of conjugate gradients in the Newton steps at the end
-    converged : whether the gradient fell below the tolerance, or to rounding errors; if not, do not
-        trust the digits
-    """
-
-    objective: float
-    loss: float
-    gradient_norm: float
-    iterations: int
-    converged: bool
-
-
-def minimize(
-    model: nn.Module,
-    loss: Callable[[nn.Module], Tensor],
-    *,
-    weight_decay: float,
-    max_iterations: int = 20_000,
-    tolerance: float = 1e-9,
-) -> Fit:
-    r"""Minimise a full-batch loss with L2 weight decay by L-BFGS, to many digits.
-
-    .. math:: \min_w\; \ell(w) + \frac{\lambda}{2} \|w\|^2, \qquad
-        \text{until} \quad \|\nabla \ell + \lambda w\| \le
-        \mathrm{tolerance} \cdot \max_{\text{path}} \min(\|\nabla \ell\|, \|\lambda w\|)
-
-    Equation ``eq-minimize`` of the book: at a minimum loss and decay pull in opposite directions,
-    and what is left is compared with these pulls (with that of the loss alone if λ = 0). Line
-    searches compare losses, which agree to the last bit long before the gradient vanishes: once
-    they stall, Newton steps by conjugate gradients take over, which need gradients alone.
-
-    Parameters
-    ----------
-    model : in float64, trained in place.
-    loss : maps the model to a scalar tensor, the mean loss of the whole training set.
-    weight_decay : λ >= 0, on every parameter that requires a gradient.
-    max_iterations : of both kinds together, at most.
-    tolerance : of the gradient, relative to the largest pull met on the way; 0 goes on until
-        rounding errors are all that is left of it.
-
-    Returns
-    -------
-    Fit
-        ``converged`` is False if neither the tolerance nor the level of rounding was reached: the
-        gradient is then more than ten times what one rounding error in each weight changes.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range, the model is not in float64 or has nothing to train, or the
-        loss is no real scalar.
-    FloatingPointError
-        If the loss becomes NaN or infinite, with the iteration.
-
-    Source
-    ------
-    Liu and Nocedal (1989), doi:10.1007/BF01589116; Nocedal and Wright (2006),
-    doi:10.1007/978-0-387-40065-5, chapter 7, for the Newton steps.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from freqsense import models, training
-    >>> model = models.linear_cnn(1, width=1, shape=(2, 2)).double()
-    >>> fit = training.minimize(model, lambda m: (m.head - 3).square().sum() / 2, weight_decay=0.5)
-    >>> fit.converged, model.head.flatten().tolist()          # each weight is 3 / (1 + 0.5)
-    (True, [2.0, 2.0, 2.0, 2.0])
-    """
-    max_iterations = as_integer(max_iterations, "max_iterations", 1)
-    tolerance = as_real(tolerance, "tolerance", 0)
-    problem = Problem(model, loss, as_real(weight_decay, "weight_decay", 0))
-    descent = Descent(problem, tolerance, max_iterations)
-    descent.run()
-    return Fit(
-        problem.objective,
-        problem.loss_value,
-        problem.gradient_norm,
-        descent.iterations,
-        descent.solved() or problem.is_noise(),
-    )
 
 
 @dataclass
@@ -163,8 +90,8 @@ def train(
     progress: bool = False,
     decay: str = "all",
     schedule: str = "constant",
-    augment: Callable[[Tensor, Tensor, torch.Generator], Tensor] | None = None,
-    penalty: Callable[[Tensor, Tensor], Tensor] | None = None,
+    augment: Augmentation | None = None,
+    penalty: Penalty | None = None,
     patience: int | None = None,
     autocast: bool = False,
 ) -> History:
@@ -253,57 +180,30 @@ def train(
     device = weight.device if device is None else torch.device(device)
     epochs = as_integer(epochs, "epochs", 1)
     batch_size = as_integer(batch_size, "batch_size", 1)
-    seed = as_integer(seed, "seed", 0)
+    order, generator = seeded_generator(seed), seeded_generator(seed, _SEED_SALT)
     _check_functions(augment=augment, penalty=penalty)
     _check_patience(patience, validation)
     _check_autocast(autocast, device, weight.dtype)
-    images, labels = _as_data(images, labels, loss, "")
-    held_out = None if validation is None else _as_held_out(validation, images, labels, loss)
-    n_classes = 1 + max(int(y.max()) for y in (labels, held_out[1] if held_out else labels))
-    stepper = _make_optimizer(model.to(device), optimizer, lr, weight_decay, decay)
-    n_steps = epochs * math.ceil(len(images) / batch_size)
-    scheduler = _make_schedule(stepper, schedule, lr, n_steps)
-    order = torch.Generator().manual_seed(seed)
-    draws = torch.Generator().manual_seed(seed ^ _SEED_MASK)
-    history, bar = History(), tqdm(total=epochs, disable=not progress)
-    with _own_state(model, seed, device), torch.enable_grad(), bar:
-        for epoch in range(epochs):
-            start = time.perf_counter()
-            history.lr.append(stepper.param_groups[0]["lr"])
-            model.train()
-            batches = torch.randperm(len(images), generator=order).split(batch_size)
-            totals = np.zeros(3)
-            for step, index in enumerate(batches):
-                x = images[index].to(device, weight.dtype)  # (n, C, H, W)
-                y = _to_targets(labels[index], x)  # (n,) or (n, K)
-                if augment is not None:
-                    x = _augmented(augment, x, y, draws)  # (n, C, H, W)
-                x.requires_grad_(penalty is not None)
-                outputs = _outputs(model, x, y, n_classes, autocast)  # (n, K)
-                value = _mean_loss(outputs, y, loss)
-                extra = _penalty_of(penalty, x, outputs)
-                _check_finite(epoch, step, loss=value, penalty=extra)
-                stepper.zero_grad()
-                (value + extra).backward()
-                stepper.step()
-                scheduler.step()
-                means = value.item(), _share_right(outputs, y, loss), extra.item()
-                totals += len(index) * np.array(means)
-            if not all(torch.isfinite(w).all() for w in model.parameters()):
-                _say_diverged("a weight is NaN or infinite", epoch, step)
-            _record(history, totals / len(images), penalty is not None)
-            if held_out is not None:
-                _validate(model, *held_out, batch_size, n_classes, loss, history)
-            history.seconds.append(time.perf_counter() - start)
-            bar.set_postfix(loss=history.loss[-1], accuracy=history.accuracy[-1])
-            bar.update()
-            if patience is not None and history.best_epoch == epoch:
-                best = copy.deepcopy(model.state_dict())
-            if patience is not None and epoch - history.best_epoch >= patience:
-                break
-    if patience is not None:
-        model.load_state_dict(best)
-    return history
+    data = _as_data(images, labels, loss, "")
+    held_out = None if validation is None else _as_held_out(validation, data, loss)
+    n_classes = 1 + max(int(y.max()) for _, y in (data, held_out or data))
+    updates = _make_optimizer(model.to(device), optimizer, lr, weight_decay, decay)
+    n_steps = epochs * math.ceil(len(data[0]) / batch_size)
+    scheduler = _make_schedule(updates, schedule, lr, n_steps)
+    objective = _Objective(model, loss, n_classes, augment, penalty, generator, autocast)
+    with _seeded_training(model, seed, device), torch.enable_grad():
+        return _run_epochs(
+            objective,
+            updates,
+            scheduler,
+            data,
+            held_out,
+            order=order,
+            epochs=epochs,
+            batch_size=batch_size,
+            patience=patience,
+            progress=progress,
+        )
 
 
 def flip_and_crop(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -362,31 +262,96 @@ def flip_and_crop(images: Tensor, labels: Tensor, generator: torch.Generator) ->
     return padded[tuple(at)]
 
 
+@dataclass(frozen=True)
+class _Objective:
+    """What a step makes smaller, from a mini-batch of images to two scalars."""
+
+    model: nn.Module
+    loss: str
+    n_classes: int
+    augment: Augmentation | None
+    penalty: Penalty | None
+    generator: torch.Generator  # of the augmentation
+    autocast: bool
+
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs (n, K) for images (n, C, H, W), their mean loss, and the penalty."""
+        if self.augment is not None:
+            x = _augmented(self.augment, x, y, self.generator)  # (n, C, H, W)
+        x.requires_grad_(self.penalty is not None)
+        outputs = self.outputs(x, y, self.autocast)  # (n, K)
+        return outputs, _mean_loss(outputs, y, self.loss), _penalty_of(self.penalty, x, outputs)
+
+    def outputs(self, x: Tensor, y: Tensor, autocast: bool = False) -> Tensor:
+        """Outputs (n, K) of the model, checked against the labels."""
+        bfloat16: AbstractContextManager = nullcontext()
+        if autocast:
+            bfloat16 = torch.autocast("cuda", torch.bfloat16)
+        with bfloat16:
+            outputs = as_outputs(self.model(x), len(x))
+        _check_fit(outputs, y, self.n_classes)
+        return outputs.to(x.dtype) if autocast else outputs
+
+
+def _run_epochs(
+    objective: _Objective,
+    optimizer: torch.optim.Optimizer,
+    scheduler: LRScheduler,
+    data: tuple[Tensor, Tensor],
+    held_out: tuple[Tensor, Tensor] | None,
+    *,
+    order: torch.Generator,
+    epochs: int,
+    batch_size: int,
+    patience: int | None,
+    progress: bool,
+) -> History:
+    model, (images, labels) = objective.model, data
+    weight = first_weight(model)
+    history, best = History(), None
+    for epoch in (bar := tqdm(range(epochs), disable=not progress)):
+        start = time.perf_counter()
+        history.lr.append(optimizer.param_groups[0]["lr"])
+        model.train()
+        totals = np.zeros(3)
+        batches = torch.randperm(len(images), generator=order).split(batch_size)
+        for step, index in enumerate(batches):
+            x = images[index].to(weight.device, weight.dtype)  # (n, C, H, W)
+            y = _to_targets(labels[index], x)  # (n,) or (n, K)
+            outputs, loss, penalty = objective.evaluate(x, y)
+            _check_finite(epoch, step, loss=loss, penalty=penalty)
+            optimizer.zero_grad()
+            (loss + penalty).backward()
+            optimizer.step()
+            scheduler.step()
+            means = loss.item(), _accuracy(outputs, y, objective.loss), penalty.item()
+            totals += len(index) * np.array(means)
+        if not all(torch.isfinite(w).all() for w in model.parameters()):
+            _say_diverged("a weight is NaN or infinite", epoch, step)
+        _record(history, totals / len(images), objective.penalty is not None)
+        if held_out is not None:
+            _validate(objective, held_out, batch_size, history)
+        history.seconds.append(time.perf_counter() - start)
+        bar.set_postfix(loss=history.loss[-1], accuracy=history.accuracy[-1])
+        if patience is not None and history.best_epoch is not None:
+            if history.best_epoch == epoch:
+                best = copy.deepcopy(model.state_dict())
+            if epoch - history.best_epoch >= patience:
+                break
+    if best is not None:
+        model.load_state_dict(best)
+    return history
+
+
 def _as_data(images: object, labels: object, loss: str, name: str) -> tuple[Tensor, Tensor]:
     """Images (N, C, H, W), with labels as the loss wants them: classes (N,), or targets (N, K)."""
-    images = as_images(images, f"{name}images")
-    if not isinstance(labels, Tensor | np.ndarray):
-        kind = type(labels).__name__
-        raise TypeError(f"{name}labels must be a torch tensor or a numpy array, got {kind}")
-    labels = torch.as_tensor(labels).detach()
-    if labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"{name}labels must be real numbers, got {labels.dtype}")
-    if labels.ndim not in (1, 2) or len(labels) != len(images) or 0 in labels.shape:
-        got = tuple(labels.shape)
-        raise ValueError(f"{name}labels must have shape ({len(images)},), as the images, got {got}")
+    x = as_images(images, f"{name}images")
+    y = as_labels(labels, len(x), f"{name}labels")
     if loss == "cross_entropy":
-        if labels.is_floating_point() or labels.ndim != 1:
-            got = f"{labels.dtype} {tuple(labels.shape)}"
-            raise TypeError(f"{name}labels must be integer classes (N,), got {got}")
-        if labels.min() < 0:
-            raise ValueError(f"{name}labels must be at least 0, got {int(labels.min())}")
-        return images, labels.long()
-    if not torch.isfinite(labels).all():
-        raise ValueError(f"{name}labels must be finite, got NaN or infinite entries")
-    if loss == "logistic" and not (labels.abs() == 1).all():
-        wrong = labels[labels.abs() != 1][0].item()
-        raise ValueError(f"{name}labels must be -1 or +1 for the logistic loss, got {wrong}")
-    return images, labels.reshape(len(labels), -1)
+        return x, as_classes(y, name=f"{name}labels")
+    if loss == "logistic":
+        check_signs(y, "for the logistic loss", f"{name}labels")
+    return x, y.reshape(len(y), -1)
 
 
 def _check_functions(**functions: object) -> None:
@@ -410,27 +375,31 @@ def _check_autocast(autocast: bool, device: torch.device, dtype: torch.dtype) ->
             raise TypeError(f"autocast needs a model in float32, got {dtype}")
 
 
-def _make_optimizer(model: nn.Module, name: str, lr: float, weight_decay: float, decay: str):
-    groups = {weight_decay: [], 0.0: []}
+def _make_optimizer(
+    model: nn.Module, name: str, lr: float, weight_decay: float, decay: str
+) -> torch.optim.Optimizer:
+    decayed: dict[float, list[nn.Parameter]] = {weight_decay: [], 0.0: []}
     for w in model.parameters():
-        groups[0.0 if decay == "weights" and w.ndim < 2 else weight_decay].append(w)
-    groups = [{"params": group, "weight_decay": size} for size, group in groups.items()]
+        decayed[0.0 if decay == "weights" and w.ndim < 2 else weight_decay].append(w)
+    groups = [{"params": group, "weight_decay": size} for size, group in decayed.items()]
     if name == "adam":
         return torch.optim.Adam(groups, lr=lr)
     return torch.optim.SGD(groups, lr=lr, momentum=0.9)
 
 
-def _make_schedule(stepper: torch.optim.Optimizer, name: str, lr: float, n_steps: int):
+def _make_schedule(
+    optimizer: torch.optim.Optimizer, name: str, lr: float, n_steps: int
+) -> LRScheduler:
     """Scheduler to be told of each step."""
     if name == "one_cycle":
-        return OneCycleLR(stepper, max_lr=lr, total_steps=n_steps)
+        return OneCycleLR(optimizer, max_lr=lr, total_steps=n_steps)
     if name == "cosine":
-        return LambdaLR(stepper, lambda step: (1 + math.cos(math.pi * step / n_steps)) / 2)
-    return LambdaLR(stepper, lambda step: 1.0)
+        return LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / n_steps)) / 2)
+    return LambdaLR(optimizer, lambda step: 1.0)
 
 
 @contextmanager
-def _own_state(model: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
+def _seeded_training(model: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
     """Seed what the model draws, dropout say; afterwards put that and the modes back."""
     modes = [(module, module.training) for module in model.modules()]
     devices = [device] if device.type == "cuda" else []
@@ -444,19 +413,19 @@ def _own_state(model: nn.Module, seed: int, device: torch.device) -> Iterator[No
                 module.training = mode
 
 
-def _augmented(augment: Callable, x: Tensor, y: Tensor, draws: torch.Generator) -> Tensor:
+def _augmented(augment: Augmentation, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
     """What an augmentation makes of images (n, C, H, W), checked to be such images."""
-    images = augment(x, y, draws)
+    images = augment(x, y, generator)
     if not isinstance(images, Tensor):
         raise TypeError(f"augment must return a tensor, got {type(images).__name__}")
-    got, expected = ((tuple(t.shape), t.dtype, t.device) for t in (images, x))
-    for name, ours, theirs in zip(("shape", "dtype", "device"), got, expected, strict=True):
-        if ours != theirs:
-            raise ValueError(f"augment must return images of {name} {theirs}, got {ours}")
+    for name in ("shape", "dtype", "device"):
+        got, expected = getattr(images, name), getattr(x, name)
+        if got != expected:
+            raise ValueError(f"augment must return images of {name} {expected}, got {got}")
     return images.detach()
 
 
-def _penalty_of(penalty: Callable | None, x: Tensor, outputs: Tensor) -> Tensor:
+def _penalty_of(penalty: Penalty | None, x: Tensor, outputs: Tensor) -> Tensor:
     """Scalar to be added to the loss; zero if there is no penalty."""
     if penalty is None:
         return outputs.new_zeros(())
@@ -469,15 +438,8 @@ def _penalty_of(penalty: Callable | None, x: Tensor, outputs: Tensor) -> Tensor:
     return value.reshape(())
 
 
-def _outputs(
-    model: nn.Module, x: Tensor, y: Tensor, n_classes: int, autocast: bool = False
-) -> Tensor:
-    """Outputs (n, K) of the model, checked against the labels."""
-    with torch.autocast("cuda", torch.bfloat16) if autocast else nullcontext():
-        outputs = model(x)
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != len(x):
-        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ValueError(f"model must return ({len(x)}, K), got {got}")
+def _check_fit(outputs: Tensor, y: Tensor, n_classes: int) -> None:
+    """Raise unless labels, classes (n,) or targets (n, K), belong to outputs (n, K)."""
     n_outputs = outputs.shape[1]
     if y.ndim == 1 and n_outputs < 2:
         raise ValueError(f"model must have an output for each class, at least 2, got {n_outputs}")
@@ -486,7 +448,6 @@ def _outputs(
         raise ValueError(f"labels must be below the {n_outputs} outputs of model, got {highest}")
     if y.ndim == 2 and y.shape[1] != n_outputs:
         raise ValueError(f"labels must be (N, {n_outputs}), as the outputs, got (N, {y.shape[1]})")
-    return outputs.to(x.dtype) if autocast else outputs
 
 
 def _mean_loss(outputs: Tensor, y: Tensor, loss: str) -> Tensor:
@@ -498,7 +459,7 @@ def _mean_loss(outputs: Tensor, y: Tensor, loss: str) -> Tensor:
     return functional.softplus(-y * outputs).sum(1).mean()
 
 
-def _share_right(outputs: Tensor, y: Tensor, loss: str) -> float:
+def _accuracy(outputs: Tensor, y: Tensor, loss: str) -> float:
     if loss == "squared":
         return math.nan
     right = outputs.argmax(1) == y if loss == "cross_entropy" else outputs * y > 0
@@ -515,19 +476,21 @@ def _record(history: History, means: np.ndarray, penalized: bool) -> None:
 
 
 @torch.no_grad()
-def _validate(model, images, labels, batch_size, n_classes, loss, history) -> None:
+def _validate(
+    objective: _Objective, held_out: tuple[Tensor, Tensor], batch_size: int, history: History
+) -> None:
     """Append loss and accuracy in eval mode."""
-    weight = first_weight(model)
-    model.eval()
+    weight = first_weight(objective.model)
+    objective.model.eval()
     total, right = 0.0, 0.0
-    for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+    for x, y in zip(*(each.split(batch_size) for each in held_out), strict=True):
         x = x.to(weight.device, weight.dtype)
         y = _to_targets(y, x)
-        outputs = _outputs(model, x, y, n_classes)
-        total += _mean_loss(outputs, y, loss).item() * len(x)
-        right += _share_right(outputs, y, loss) * len(x)
-    history.validation_loss.append(total / len(images))
-    history.validation_accuracy.append(right / len(images))
+        outputs = objective.outputs(x, y)
+        total += _mean_loss(outputs, y, objective.loss).item() * len(x)
+        right += _accuracy(outputs, y, objective.loss) * len(x)
+    history.validation_loss.append(total / len(held_out[0]))
+    history.validation_accuracy.append(right / len(held_out[0]))
 
 
 def _to_targets(labels: Tensor, x: Tensor) -> Tensor:
@@ -535,14 +498,16 @@ def _to_targets(labels: Tensor, x: Tensor) -> Tensor:
     return labels.to(x.device) if labels.ndim == 1 else labels.to(x)
 
 
-def _as_held_out(validation: object, images: Tensor, labels: Tensor, loss: str) -> tuple:
+def _as_held_out(
+    validation: object, data: tuple[Tensor, Tensor], loss: str
+) -> tuple[Tensor, Tensor]:
     """Images and labels for validation, of the sizes of those to train on."""
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         kind = type(validation).__name__
         raise TypeError(f"validation must be a pair (images, labels), got {kind}")
-    pair = _as_data(*validation, loss, "validation ")
+    pair = _as_data(validation[0], validation[1], loss, "validation ")
     names = "validation images", "validation labels"
-    for name, ours, theirs in zip(names, pair, (images, labels), strict=True):
+    for name, ours, theirs in zip(names, pair, data, strict=True):
         if ours.shape[1:] != theirs.shape[1:]:
             expected = ", ".join(map(str, ("N", *theirs.shape[1:])))
             raise ValueError(f"{name} must have shape ({expected}), got {tuple(ours.shape)}")

@@ -2,50 +2,35 @@
 
 import copy
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from freqsense import datasets, filters, images, models, robustness, spectra, theory, training
-from freqsense._checks import as_choice, as_integer, as_real
-from freqsense.fourier import fft2, ifft2, radial_average
+from freqsense import _defaults, filters, models, robustness, theory, training
+from freqsense._checks import as_choice, as_image_shape, as_integer, seeded_generator, sides
+from freqsense._moments import correlate
+from freqsense.experiments._data import apply_filter, load, mean_and_scale
+from freqsense.experiments._specs import FILTERS, LABELS, REGIMES, split_spec
+from freqsense.fourier import fft2, radial_average
 from freqsense.sensitivity import measure_sensitivity
 
-# Names in configurations -> how many numbers may follow each, after colons.
-DATA = {
-    "gaussian_field": (1,),
-    "dead_leaves": (1,),
-    "photographs": (0,),
-    "cifar10": (0, 1),
-    "imagenette": (0,),
-}
-FILTERS = {
-    "none": (0,),
-    "high_pass": (1,),
-    "low_pass": (1,),
-    "recolor": (1,),
-    "whiten": (0,),
-    "scramble_phases": (0,),
-}
-REGIMES = {
-    "plain": (0,),
-    "gaussian_noise": (1,),
-    "low_pass_blur": (1,),
-    "adversarial": (1,),
-    "penalty_below": (2,),
-    "penalty_above": (2,),
-}
-LABELS = ("true", "random")
+__all__ = [
+    "Task",
+    "label_statistics",
+    "load_task",
+    "train_and_attack",
+    "train_and_measure",
+]
 
-# An archive in CIFAR-10's binary layout, to be read in place of the official download.
-CIFAR10_VARIABLE = "FREQSENSE_CIFAR10"
-_CIFAR10_BATCH = 10_000  # records of an official batch
-
-_IMAGENETTE_SIDE = 160
+# How training images are changed under a regime, by the regime's name.
+_AUGMENTATIONS = {
+    "gaussian_noise": robustness.gaussian_noise,
+    "low_pass_blur": robustness.low_pass_augment,
+}
 
 
 @dataclass(frozen=True)
@@ -120,18 +105,18 @@ def load_task(
     >>> task.images.shape, task.test_labels.abs().unique().tolist()
     (torch.Size([100, 1, 16, 16]), [1.0])
     """
-    sizes = [as_integer(n, name, 1) for n, name in ((n_train, "n_train"), (n_test, "n_test"))]
+    n_train, n_test = as_integer(n_train, "n_train", 1), as_integer(n_test, "n_test", 1)
     size, seed = as_integer(size, "size", 4), as_integer(seed, "seed", 0)
     steps = [split_spec(step, "image_filter", FILTERS) for step in image_filter.split()]
     as_choice(labels, "labels", LABELS)
-    train, test, n_outputs = _load(data, size, *sizes, seed)
+    train, test, n_outputs = load(data, size, n_train, n_test, seed)
     (x, y), (test_x, test_y) = train, test
     for name, numbers in steps:
-        x, test_x = _filter(name, numbers, x, test_x, seed)
-    mean, scale = _mean_and_scale(x)
+        x, test_x = apply_filter(name, numbers, x, test_x, seed)
+    mean, scale = mean_and_scale(x)
     x, test_x = (x - mean) / scale, (test_x - mean) / scale
     if labels == "random":
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded_generator(seed)
         y, test_y = (z[torch.randperm(len(z), generator=generator)] for z in (y, test_y))
     return Task(x, y, test_x, test_y, n_outputs, mean.flatten(), scale)
 
@@ -145,14 +130,14 @@ def train_and_measure(
     image_filter: str = "none",
     labels: str = "true",
     regime: str = "plain",
-    width: int = 8,
-    size: int = 32,
-    n_train: int = 4000,
-    n_test: int = 1000,
-    epochs: int = 20,
-    lr: float = 0.001,
-    optimizer: str = "adam",
-    schedule: str = "constant",
+    width: int = _defaults.WIDTH,
+    size: int = _defaults.SIZE,
+    n_train: int = _defaults.N_TRAIN,
+    n_test: int = _defaults.N_TEST,
+    epochs: int = _defaults.EPOCHS,
+    lr: float = _defaults.LR,
+    optimizer: str = _defaults.OPTIMIZER,
+    schedule: str = _defaults.SCHEDULE,
     decay: str = "all",
     augment: bool = False,
 ) -> dict:
@@ -233,7 +218,7 @@ def train_and_measure(
         "loss": history.loss[-1],
     }
     if task.n_outputs == 1:
-        values["predicted"] = ("ring",), predict_trained(task, weight_decay)
+        values["predicted"] = ("ring",), _predict(task, weight_decay)
     return values
 
 
@@ -244,12 +229,12 @@ def train_and_attack(
     weight_decay: float,
     seed: int = 0,
     regime: str = "plain",
-    width: int = 8,
-    size: int = 32,
-    n_train: int = 4000,
-    n_test: int = 1000,
-    epochs: int = 20,
-    lr: float = 0.001,
+    width: int = _defaults.WIDTH,
+    size: int = _defaults.SIZE,
+    n_train: int = _defaults.N_TRAIN,
+    n_test: int = _defaults.N_TEST,
+    epochs: int = _defaults.EPOCHS,
+    lr: float = _defaults.LR,
     schedule: str = "one_cycle",
     wave_norm: float = 8.0,
     pgd_radius: float = 1.0,
@@ -291,7 +276,7 @@ def train_and_attack(
         lr=lr,
         weight_decay=weight_decay,
         seed=seed,
-        optimizer="adam",
+        optimizer=_defaults.OPTIMIZER,
         schedule=schedule,
     )
     x, y = task.test_images[:500], task.test_labels[:500]
@@ -309,7 +294,7 @@ def train_and_attack(
     }
 
 
-def predict_trained(task: Task, weight_decay: float) -> Tensor:
+def _predict(task: Task, weight_decay: float) -> Tensor:
     """Ring means (R,) of the exact minimiser at depth 2 for a task of one output."""
     solution = theory.solve(
         task.images, task.labels, weight_decay=weight_decay, depth=2, loss="logistic"
@@ -348,104 +333,7 @@ def label_statistics(stack: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     y = y.double() - y.double().mean(0)  # (N, K)
     xhat = fft2(stack.double())  # (N, C, H, W)
     power = (xhat.real.square() + xhat.imag.square()).mean(0).sum(0)
-    cross = torch.tensordot(y.T.to(xhat), xhat, 1) / len(stack)  # (K, C, H, W)
-    return power, cross.abs().square().sum((0, 1)).sqrt()
-
-
-# Data
-
-
-def _load(data: str, size: int, n_train: int, n_test: int, seed: int) -> tuple:
-    """Train and test pairs (images, labels), and the number of outputs."""
-    name, numbers = split_spec(data, "data", DATA)
-    if name in ("gaussian_field", "dead_leaves"):
-        train, test = _made(name, *numbers, size, n_train, n_test, seed)
-        return train, test, 1
-    if name == "photographs":
-        train, test = (
-            images.photo_patches(
-                split, n_per_class=math.ceil(n / len(images.PATCH_CLASSES)), size=size, seed=seed
-            )
-            for split, n in (("train", n_train), ("test", n_test))
-        )
-    elif name == "cifar10":
-        if size != 32:
-            raise ValueError(f"size must be 32 for cifar10, got {size}")
-        train, test = (_cifar10(split, *numbers) for split in ("train", "test"))
-    else:
-        train, test = (_imagenette(split, size) for split in ("train", "val"))
-    return _first(train, n_train), _first(test, n_test), int(train[1].max()) + 1
-
-
-def _first(pair: tuple[Tensor, Tensor], n: int) -> tuple[Tensor, Tensor]:
-    return pair[0][:n], pair[1][:n]
-
-
-def _made(kind: str, alpha: float, size: int, n_train: int, n_test: int, seed: int) -> list:
-    n, shape = n_train + n_test, (size, size)
-    if kind == "gaussian_field":
-        x = images.gaussian_field(n, shape=shape, alpha=alpha, seed=seed)
-    else:
-        leaves = images.dead_leaves(n, shape=shape, seed=seed)
-        x = filters.recolor(filters.high_pass(filters.whiten(leaves), 1), -alpha / 2)
-    y = (x.double() * _white_teacher(shape, seed)).sum((1, 2, 3)).sign().float()
-    y[y == 0] = 1.0
-    return [(x[:n_train], y[:n_train]), (x[n_train:], y[n_train:])]
-
-
-def _white_teacher(shape: tuple[int, int], seed: int) -> Tensor:
-    """Pixel weights (H, W) whose transform has size 1 at every frequency, with random phases."""
-    generator = torch.Generator().manual_seed(seed ^ 0x746561636865)  # not those of the images
-    noise = fft2(torch.randn(shape, generator=generator, dtype=torch.float64))
-    return ifft2(torch.polar(torch.ones_like(noise.real), noise.angle())).real
-
-
-def _cifar10(split: str, per_batch: float = _CIFAR10_BATCH) -> tuple[Tensor, Tensor]:
-    archive = os.environ.get(CIFAR10_VARIABLE)
-    pair = datasets.read_cifar10(archive, split) if archive else datasets.cifar10(split=split)
-    n_batches = 5 if split == "train" else 1
-    held = len(pair[0]) // n_batches
-    if not 1 <= per_batch <= held or per_batch % 1:
-        raise ValueError(f"cifar10 takes 1 to {held} records of a batch here, got {per_batch:g}")
-    rows = torch.cat([torch.arange(int(per_batch)) + k * held for k in range(n_batches)])
-    return pair[0][rows], pair[1][rows]
-
-
-def _imagenette(split: str, size: int) -> tuple[Tensor, Tensor]:
-    if _IMAGENETTE_SIDE % size:
-        raise ValueError(f"size must divide {_IMAGENETTE_SIDE} for imagenette, got {size}")
-    batches = datasets.imagenette(size=_IMAGENETTE_SIDE, split=split)
-    pairs = [(images.shrink(x, _IMAGENETTE_SIDE // size), y) for x, y in batches]
-    return torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
-
-
-def _filter(name: str, numbers: list[float], x: Tensor, test_x: Tensor, seed: int) -> tuple:
-    """Apply one step to training and test images."""
-    if name == "none":
-        return x, test_x
-    if name == "whiten":
-        spectrum = spectra.power_spectrum(x, center=False)
-        return filters.whiten(x, spectrum=spectrum), filters.whiten(test_x, spectrum=spectrum)
-    if name == "scramble_phases":
-        return (
-            filters.scramble_phases(x, seed=2 * seed),
-            filters.scramble_phases(test_x, seed=2 * seed + 1),
-        )
-    step = getattr(filters, name)
-    return step(x, *numbers), step(test_x, *numbers)
-
-
-def _mean_and_scale(x: Tensor) -> tuple[Tensor, float]:
-    """Mean (1, C, 1, 1) of each channel, and the standard deviation about them."""
-    # One scale for all channels and frequencies, or the shape of the spectrum would change.
-    mean = x.mean((0, 2, 3), keepdim=True)
-    scale = (x - mean).std().item()
-    if not scale > 0:
-        raise ValueError("images must differ from one another, got constant ones after filtering")
-    return mean, scale
-
-
-# Networks
+    return power, correlate(xhat, y).abs().square().sum((2, 3)).sqrt()
 
 
 def _device() -> str:
@@ -469,10 +357,10 @@ def _train(
     augment: bool,
     *,
     seed: int,
-    **settings: float | str,
+    **settings: Any,
 ) -> tuple[nn.Module, Tensor, training.History]:
     """A trained network, its ring means (R,) of sensitivity before, and the history."""
-    shape = tuple(task.images.shape[1:])
+    shape = as_image_shape(task.images.shape[1:])
     model = models.build(
         architecture, width=width, shape=shape, n_outputs=task.n_outputs, seed=seed
     ).to(_device())
@@ -502,22 +390,22 @@ def _summarize(model: nn.Module, task: Task, sensitivity: Tensor, untrained: Ten
 
 def _sensitivity(model: nn.Module, task: Task) -> Tensor:
     """Sensitivity (H, W), a norm over channels."""
-    return measure_sensitivity(model, task.test_images[:500]).values.square().sum(0).sqrt()
+    return measure_sensitivity(model, task.test_images[:500]).norm().values[0]
 
 
 def _ring_means(values: Tensor) -> Tensor:
     return radial_average(values).mean.float()
 
 
-def _half(values: Tensor) -> tuple[tuple, Tensor]:
+def _half(values: Tensor) -> tuple[tuple[str, str], Tensor]:
     """The half (H, W // 2 + 1) of an even map that determines the rest."""
     return ("ky", "half_kx"), values[:, : values.shape[1] // 2 + 1].float()
 
 
 def _errors_by_ring(model: nn.Module, x: Tensor, y: Tensor, norm: float, seed: int) -> dict:
     """Errors (R,) under noise of one ring, and on images filtered at one radius."""
-    shape = tuple(x.shape[1:])
-    n_rings = min(shape[1:]) // 2 + 1
+    shape = as_image_shape(x.shape[1:])
+    n_rings = min(sides(x)) // 2 + 1
     rows = torch.full((3, n_rings), math.nan)
     for k in range(n_rings):
         noise = robustness.band_noise(
@@ -531,20 +419,20 @@ def _errors_by_ring(model: nn.Module, x: Tensor, y: Tensor, norm: float, seed: i
     return {name: (("ring",), row) for name, row in zip(names, rows, strict=True)}
 
 
-def _regime(spec: str, model: nn.Module, augment: bool) -> dict[str, Callable]:
+def _regime(spec: str, model: nn.Module, augment: bool) -> dict[str, Any]:
     """What :func:`.train` is given beside the images."""
     name, numbers = split_spec(spec, "regime", REGIMES)
-    changes = [training.flip_and_crop] if augment else []
+    changes: list[Callable] = [training.flip_and_crop] if augment else []
     if name in ("penalty_below", "penalty_above"):
         radius, strength = numbers
         low, high = (0, radius) if name == "penalty_below" else (radius, math.inf)
-        options = {"penalty": robustness.band_penalty(strength, low=low, high=high)}
+        options: dict[str, Any] = {"penalty": robustness.band_penalty(strength, low=low, high=high)}
     else:
         options = {}
         if name == "adversarial":
             changes.append(robustness.adversarial(model, radius=numbers[0], norm="l2", steps=5))
         elif name != "plain":
-            changes.append(getattr(robustness, name)(*numbers))
+            changes.append(_AUGMENTATIONS[name](*numbers))
     return options | ({"augment": _chain(changes)} if changes else {})
 
 
@@ -555,22 +443,3 @@ def _chain(changes: list[Callable]) -> Callable:
         return x
 
     return change
-
-
-# Specifications in configurations
-
-
-def split_spec(spec: object, name: str, counts: dict[str, tuple]) -> tuple[str, list[float]]:
-    """Split "name:number:number" into a known name and as many numbers as it takes."""
-    if not isinstance(spec, str):
-        raise TypeError(f"{name} must be a string such as {next(iter(counts))!r}, got {spec!r}")
-    head, *arguments = spec.split(":")
-    as_choice(head, name, tuple(counts))
-    try:
-        numbers = [as_real(float(text), name) for text in arguments]
-    except ValueError:
-        numbers = None
-    if numbers is None or len(numbers) not in counts[head]:
-        expected = " or ".join(map(str, counts[head]))
-        raise ValueError(f"{name} {head} takes {expected} numbers after colons, got {spec!r}")
-    return head, numbers

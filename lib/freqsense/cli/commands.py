@@ -3,11 +3,12 @@
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import torch
@@ -17,7 +18,9 @@ from tqdm.auto import tqdm
 
 import freqsense
 from freqsense import datasets, plotting, spectra
-from freqsense._checkpoints import (
+from freqsense._checks import sides
+from freqsense._files import atomic_replace, atomic_write
+from freqsense.cli.checkpoints import (
     Network,
     is_checkpoint,
     make_network,
@@ -25,10 +28,11 @@ from freqsense._checkpoints import (
     read_file,
     write_checkpoint,
 )
-from freqsense._files import replacing, write_whole
 from freqsense.fourier import RadialProfile, fft2, radial_average
 from freqsense.images import luminance
-from freqsense.sensitivity import SensitivityMap, measure_sensitivity, slope
+from freqsense.sensitivity import SensitivityMap, Slope, measure_sensitivity, slope
+
+__all__ = ["download", "measure", "report", "sweep", "train"]
 
 _FIRST_RING = 2  # of fits; ring 1 holds four frequencies
 _MIN_SIDE = 8  # for three rings to fit a line to
@@ -58,15 +62,16 @@ def train(
     device: str | None,
 ) -> None:
     """Train one network and write its checkpoint."""
-    from freqsense import _runs, models, training
+    from freqsense import experiments, models, training
 
-    path, device = _new_file(output), _as_device(device)
-    sizes = {"size": size, "n_train": n_train, "n_test": n_test, "seed": seed}
-    task = _runs.load_task(data, **sizes)
+    path, place = _new_file(output), _as_device(device)
+    sizes: dict[str, Any] = {"size": size, "n_train": n_train, "n_test": n_test, "seed": seed}
+    task = experiments.load_task(data, **sizes)
     shape = tuple(task.images.shape[1:])
-    built = {"width": width, "shape": shape, "n_outputs": task.n_outputs, "seed": seed}
+    built: dict[str, Any] = {"width": width, "shape": shape, "n_outputs": task.n_outputs}
+    built["seed"] = seed
     model = models.build(architecture, **built)
-    settings = {"epochs": epochs, "lr": lr, "weight_decay": weight_decay}
+    settings: dict[str, Any] = {"epochs": epochs, "lr": lr, "weight_decay": weight_decay}
     settings |= {"optimizer": optimizer, "schedule": schedule, "loss": task.loss, "seed": seed}
     history = training.train(
         model,
@@ -75,12 +80,12 @@ def train(
         **settings,
         augment=training.flip_and_crop if augment else None,
         validation=(task.test_images, task.test_labels),
-        device=device,
+        device=place,
         progress=True,
     )
     mean, std = task.mean.tolist(), [task.scale]
     accuracy = {"train": history.accuracy[-1], "test": history.validation_accuracy[-1]}
-    description = {"architecture": architecture, **built, "mean": mean, "std": std}
+    description: dict[str, Any] = {"architecture": architecture, **built, "mean": mean, "std": std}
     description["freqsense"] = freqsense.__version__
     extra = {"data": data, "augment": augment, "accuracy": accuracy}
     description["training"] = settings | sizes | extra
@@ -101,26 +106,26 @@ def measure(
     batch_size: int,
     trust: bool,
     device: str | None,
-    **told: str | int | None,
+    **told: Any,
 ) -> None:
     """Measure a network of the user's, of which more is told, on pictures of the user's."""
     path, folder = Path(model), Path(output)
     content = read_file(path, trust)
-    pictures, sides = _open_pictures(images, size, batch_size, needed_sides(content))
-    network = make_network(path, content, sides, **told)
-    shape = (network.channels, *sides)
-    mean, std = _choose_normalization(content, network.channels, mean, std)
+    pictures, shape = _open_pictures(images, size, batch_size, needed_sides(content))
+    network = make_network(path, content, shape, **told)
+    center, scale = _choose_normalization(content, network.channels, mean, std)
     options = {"method": method, "batch_size": batch_size, "device": _place(network, device)}
     folder.mkdir(parents=True, exist_ok=True)
-    powers = []
-    with closing(_normalized(pictures, network.channels, mean, std, powers)) as batches:
-        result = _apply(network, batches, f"{path} cannot be applied to images {shape}", options)
+    prepared = _PreparedPictures(pictures, network.channels, center, scale)
+    complaint = f"{path} cannot be applied to images {(network.channels, *shape)}"
+    with closing(prepared.batches()) as batches:
+        result = _apply(network, batches, complaint, options)
     result.save(folder / "map.npz")
-    sensitivity, power = _norm_over_channels(result), _mean_power(powers)
+    sensitivity, power = result.norm().radial().single(), prepared.mean_power()
     last_ring = len(power.frequency) - 1
     try:
         line = slope(sensitivity, _FIRST_RING, last_ring)
-        law = _fit_power_law(powers, last_ring)
+        law = prepared.fit_power_law(last_ring)
     except ValueError as error:
         raise ValueError(f"{error}; the map itself is in {folder / 'map.npz'}") from error
     _draw_measurement(folder / "profile.png", sensitivity, power, line, law)
@@ -128,20 +133,20 @@ def measure(
         "model": model,
         "images": images,
         "n_images": result.n_images,
-        "shape": shape,
-        "mean": mean.flatten().tolist(),
-        "std": std.flatten().tolist(),
+        "shape": (network.channels, *shape),
+        "mean": center.flatten().tolist(),
+        "std": scale.flatten().tolist(),
         "method": method,
         "sensitivity_slope": asdict(line),
         "power_law": asdict(law),
         "versions": {"freqsense": freqsense.__version__, "torch": torch.__version__},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_whole(folder / "summary.json", json.dumps(summary, indent=1).encode())
+    atomic_write(folder / "summary.json", json.dumps(summary, indent=1).encode())
     band = f"{_FIRST_RING} to {last_ring} cycles/image"
     # In ASCII: not every terminal, and no pipe on Windows, prints more.
-    scales = [" ".join(f"{value:.3g}" for value in values.flatten()) for values in (mean, std)]
-    print(f"pixels from 0 to 1, minus {scales[0]}, divided by {scales[1]}")
+    said = [" ".join(f"{value:.3g}" for value in values.flatten()) for values in (center, scale)]
+    print(f"pixels from 0 to 1, minus {said[0]}, divided by {said[1]}")
     print(f"sensitivity: slope {line.slope:.3f} +/- {line.stderr:.3f} over {band}")
     print(f"power: exponent alpha {law.alpha:.3f} +/- {law.alpha_stderr:.3f} over {band}")
     print(f"written: {folder}/map.npz, profile.png, summary.json")
@@ -157,41 +162,41 @@ def sweep(
     retry_failures: bool,
 ) -> int:
     """Do the runs of a configuration, store them together, and say how many failed."""
-    from freqsense._configuration import read_sweep
+    from freqsense.cli.config import read_sweep
 
-    config = Path(config)
-    folder = config.with_suffix(".runs") if folder is None else Path(folder)
-    output = _new_file(config.with_suffix(".nc") if output is None else output)
-    declared = read_sweep(config, folder)
+    path = Path(config)
+    runs = path.with_suffix(".runs") if folder is None else Path(folder)
+    file = _new_file(path.with_suffix(".nc") if output is None else output)
+    declared = read_sweep(path, runs)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"\d+ of \d+ runs failed")  # which is printed below
         dataset = declared.run(
             n_workers=workers, scheduler=scheduler, retry_failures=retry_failures
         )
-    declared.save(output)
+    declared.save(file)
     failures = declared.failures()
     n_missing = len(json.loads(dataset.attrs["missing"]))
     n_runs = len(declared.configurations)
-    print(f"{n_runs} runs, {n_runs - n_missing} stored, {len(failures)} failed; in {folder}")
+    print(f"{n_runs} runs, {n_runs - n_missing} stored, {len(failures)} failed; in {runs}")
     for failure in failures[:5]:
         several = [name for name, values in declared.grid.items() if len(values) > 1]
         varied = {name: failure["configuration"][name] for name in several or declared.grid}
         print(f"failed: {varied}: {failure['error'].splitlines()[0]}")
     if failures:
-        print(f"tracebacks: {folder}/*.json; --retry-failures does these runs again")
-    print(f"written: {output}")
+        print(f"tracebacks: {runs}/*.json; --retry-failures does these runs again")
+    print(f"written: {file}")
     return 1 if failures else 0
 
 
 def report(*, result: str, output: str | None) -> None:
     """Write one HTML page about the result of a sweep."""
-    from freqsense._report import make_report
+    from freqsense.cli.report import make_report
 
-    result = Path(result)
-    folder = result.with_suffix(".report") if output is None else Path(output)
-    page = make_report(result)
+    path = Path(result)
+    folder = path.with_suffix(".report") if output is None else Path(output)
+    page = make_report(path)
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "report.html", page.encode())
+    atomic_write(folder / "report.html", page.encode())
     print(f"written: {folder / 'report.html'}")
 
 
@@ -235,13 +240,13 @@ def _open_pictures(
     except ValueError as error:
         raise ValueError(f"{error}{hint}") from error
     first, _ = next(iter(replace(pictures, batch_size=1)))
-    sides = tuple(first.shape[2:])
-    if needed not in (None, sides):
-        raise ValueError(f"pictures are {sides[0]} x {sides[1]} pixels{hint}")
-    if min(sides) < _MIN_SIDE:
-        got = f"{sides[0]} x {sides[1]}"
+    height, width = sides(first)
+    got = f"{height} x {width}"
+    if needed not in (None, (height, width)):
+        raise ValueError(f"pictures are {got} pixels{hint}")
+    if min(height, width) < _MIN_SIDE:
         raise ValueError(f"pictures must have at least {_MIN_SIDE} pixels a side, got {got}")
-    return pictures, sides
+    return pictures, (height, width)
 
 
 def _choose_normalization(
@@ -250,7 +255,9 @@ def _choose_normalization(
     """Mean and scale of pixels, (C, 1, 1) or (1, 1, 1): those given, stored, or 0 and 1."""
     if n_channels not in (1, 3):
         raise ValueError(f"pictures have 1 or 3 channels, the network takes {n_channels}")
-    stored = content if is_checkpoint(content) else {"mean": [0.0], "std": [1.0]}
+    stored = {"mean": [0.0], "std": [1.0]}
+    if isinstance(content, dict) and is_checkpoint(content):
+        stored = content
     return (
         _as_channel_values(mean or stored["mean"], "mean", n_channels),
         _as_channel_values(std or stored["std"], "std", n_channels),
@@ -265,7 +272,9 @@ def _place(network: Network, device: str | None) -> torch.device:
     return place
 
 
-def _apply(network: Network, batches: Iterator, complaint: str, options: dict) -> SensitivityMap:
+def _apply(
+    network: Network, batches: Iterator[Tensor], complaint: str, options: dict[str, Any]
+) -> SensitivityMap:
     try:
         return measure_sensitivity(network.model, batches, **options)
     except (ValueError, TypeError):
@@ -284,44 +293,49 @@ def _as_channel_values(values: list[float], name: str, n_channels: int) -> Tenso
     return torch.tensor(values)[:, None, None]  # (C, 1, 1) or (1, 1, 1)
 
 
-def _normalized(
-    pictures: datasets.ImageBatches, n_channels: int, mean: Tensor, std: Tensor, powers: list
-) -> Iterator[Tensor]:
-    """Stacks as the network sees them; the ring means of the power of each go into powers."""
-    for stack, _ in tqdm(pictures, desc="batches"):
-        stack = ((stack if n_channels == 3 else luminance(stack)) - mean) / std  # (n, C, H, W)
-        power = fft2(stack.double()).abs().square().sum(1)  # (n, H, W)
-        powers.append(radial_average(power))
-        yield stack
+class _PreparedPictures:
+    """Pictures as a network sees them; the power of each is kept as it passes."""
+
+    def __init__(
+        self, pictures: datasets.ImageBatches, n_channels: int, mean: Tensor, std: Tensor
+    ) -> None:
+        self.pictures, self.n_channels, self.mean, self.std = pictures, n_channels, mean, std
+        self.powers: list[RadialProfile] = []  # of each batch, ring means (n, R)
+
+    def batches(self) -> Generator[Tensor, None, None]:
+        """Yield stacks (n, C, H, W)."""
+        for stack, _ in tqdm(self.pictures, desc="batches"):
+            grey_or_not = stack if self.n_channels == 3 else luminance(stack)
+            prepared = (grey_or_not - self.mean) / self.std
+            power = fft2(prepared.double()).abs().square().sum(1)  # (n, H, W)
+            self.powers.append(radial_average(power))
+            yield prepared
+
+    def mean_power(self) -> RadialProfile:
+        """Mean over the pictures that have passed, with its error over them."""
+        if len(profiles := self._profiles()) == 1:
+            return profiles[0]
+        means = torch.stack([profile.mean for profile in profiles])  # (N, R)
+        sem = means.std(0) / math.sqrt(len(means))
+        return replace(profiles[0], mean=means.mean(0), sem=sem, sem_over="images")
+
+    def fit_power_law(self, last_ring: int) -> spectra.PowerLaw:
+        """Fit the power of the pictures that have passed."""
+        if len(profiles := self._profiles()) == 1:
+            return spectra.fit_power_law(profiles[0], fmin=_FIRST_RING, fmax=last_ring)
+        return spectra.bootstrap_power_law(profiles, fmin=_FIRST_RING, fmax=last_ring)
+
+    def _profiles(self) -> list[RadialProfile]:
+        return [profile[index] for profile in self.powers for index in range(len(profile.mean))]
 
 
-def _norm_over_channels(result: SensitivityMap) -> RadialProfile:
-    profile, channels = radial_average(result.values.square().sum(0).sqrt()), result.radial()
-    if result.n_images == 1:
-        return profile
-    # As if the channels erred together, which bounds the error from above.
-    size = channels.mean.square().sum(0).sqrt()
-    sem = (channels.mean * channels.sem).sum(0) / size
-    return replace(profile, sem=sem, sem_over="images")
-
-
-def _mean_power(powers: list[RadialProfile]) -> RadialProfile:
-    means = torch.cat([profile.mean for profile in powers])  # (N, R)
-    if len(means) == 1:
-        return powers[0].single()
-    sem = means.std(0) / math.sqrt(len(means))
-    return replace(powers[0], mean=means.mean(0), sem=sem, sem_over="images")
-
-
-def _fit_power_law(powers: list[RadialProfile], last_ring: int) -> spectra.PowerLaw:
-    profiles = [profile[index] for profile in powers for index in range(len(profile.mean))]
-    band = {"fmin": _FIRST_RING, "fmax": last_ring}
-    if len(profiles) == 1:
-        return spectra.fit_power_law(profiles[0], **band)
-    return spectra.bootstrap_power_law(profiles, **band)
-
-
-def _draw_measurement(path: Path, sensitivity, power, line, law) -> None:
+def _draw_measurement(
+    path: Path,
+    sensitivity: RadialProfile,
+    power: RadialProfile,
+    line: Slope,
+    law: spectra.PowerLaw,
+) -> None:
     with mpl.rc_context():
         plotting.use_theme()
         left, right = (figure := Figure(figsize=(9.6, 4.2))).subplots(1, 2)
@@ -332,5 +346,5 @@ def _draw_measurement(path: Path, sensitivity, power, line, law) -> None:
         plotting.plot_power_law(right, law)
         right.legend()
         right.set_title("images")
-        with replacing(path) as temporary:
+        with atomic_replace(path) as temporary:
             figure.savefig(temporary, format="png")

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from freqsense._checks import first_weight
+
 # L-BFGS: curvature pairs kept, and iterations between two looks at whether it helps.
 _PAIRS = 50
 _ROUND = 50
@@ -132,7 +134,7 @@ class Descent:
     def _search(self) -> None:
         """Run rounds of L-BFGS until one brings nothing."""
         # The one tolerance stops a round once the loss stays the same to its last bit.
-        stepper = torch.optim.LBFGS(
+        optimizer = torch.optim.LBFGS(
             self.problem.weights,
             history_size=_PAIRS,
             line_search_fn="strong_wolfe",
@@ -143,9 +145,11 @@ class Descent:
         start, helped = self.iterations, True
         while helped and not self._finished():
             before = self.problem.objective, self.problem.gradient_norm
-            stepper.param_groups[0]["max_iter"] = min(_ROUND, self.max_iterations - self.iterations)
-            stepper.step(lambda: self.problem.look(f"iteration {start + _steps_of(stepper)}"))
-            self.iterations = start + _steps_of(stepper)
+            optimizer.param_groups[0]["max_iter"] = min(
+                _ROUND, self.max_iterations - self.iterations
+            )
+            optimizer.step(lambda: self.problem.look(f"iteration {start + _steps_of(optimizer)}"))
+            self.iterations = start + _steps_of(optimizer)
             self.problem.look(f"iteration {self.iterations}")
             self.largest_pull = max(self.largest_pull, self.problem.pull)
             helped = self._improved_on(*before)
@@ -179,16 +183,6 @@ class Descent:
         return step
 
 
-def _steps_of(stepper: torch.optim.LBFGS) -> int:
+def _steps_of(optimizer: torch.optim.LBFGS) -> int:
     """Iterations that an L-BFGS optimizer has taken."""
-    return next((state["n_iter"] for state in stepper.state.values()), 0)
-
-
-def first_weight(model: object) -> Tensor:
-    """A parameter to be trained, which tells the device and dtype of the model."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    weight = next((w for w in model.parameters() if w.requires_grad), None)
-    if weight is None:
-        raise ValueError("model must have parameters that require gradients, got none")
-    return weight
+    return next((state["n_iter"] for state in optimizer.state.values()), 0)

@@ -1,23 +1,16 @@
-"""Convolutional networks of any width and image shape."""
+"""Linear convolutional networks, of which the theorem speaks."""
 
 import math
 from collections.abc import Iterable
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from freqsense._checks import as_choice, as_integer
-from freqsense._networks import (  # noqa: F401 (the four networks are public here)
-    as_image_shape,
-    check_images,
-    conv_actually,
-    myrtle_cnn,
-    resnet,
-    vgg,
-    weight_generator,
-)
+from freqsense._checks import as_image_shape, as_integer
 from freqsense.layers import CircularConv2d
+from freqsense.models._shared import check_images, weight_generator
+
+__all__ = ["LinearCNN", "linear_cnn"]
 
 
 class LinearCNN(nn.Module):
@@ -134,7 +127,7 @@ def linear_cnn(
     depth = as_integer(depth, "depth", 1)
     width = as_integer(width, "width", 1)
     n_outputs = as_integer(n_outputs, "n_outputs", 1)
-    channels, *sides = as_image_shape(shape)
+    channels, height, columns = as_image_shape(shape)
     if depth > 1 and width < min(n_outputs, channels):
         raise ValueError(
             "the theorem assumes a hidden width of at least min(K, C), or the network cannot "
@@ -146,68 +139,12 @@ def linear_cnn(
     for before, after in zip(widths[:-1], widths[1:], strict=True):
         # No layer draws from the global state: its own initial weights are never made.
         with torch.device("meta"):
-            layer = CircularConv2d(before, after, tuple(sides), bias=False, method="fft")
-        layer.weight = nn.Parameter(_draw_weights((after, before, *sides), generator))
+            layer = CircularConv2d(before, after, (height, columns), bias=False, method="fft")
+        layer.weight = nn.Parameter(_draw_weights((after, before, height, columns), generator))
         convolutions.append(layer)
-    return LinearCNN(convolutions, _draw_weights((n_outputs, widths[-1], *sides), generator))
-
-
-# Name -> a function of width, shape, n_outputs and seed.
-_BUILDERS = {
-    **{f"linear_cnn-{depth}": partial(linear_cnn, depth) for depth in range(1, 9)},
-    **{f"conv_actually-{depth}": partial(conv_actually, depth) for depth in range(1, 9)},
-    **{
-        f"conv_actually-{depth}-linear": partial(conv_actually, depth, activation="identity")
-        for depth in range(1, 9)
-    },
-    **{
-        f"conv_actually-{depth}-{k}x{k}": partial(conv_actually, depth, kernel_size=k)
-        for depth in range(2, 9)
-        for k in (3, 5)
-    },
-    "myrtle_cnn": myrtle_cnn,
-    **{f"vgg-{depth}": partial(vgg, depth) for depth in (11, 13, 16, 19)},
-    **{f"vgg-{depth}-plain": partial(vgg, depth, batch_norm=False) for depth in (11, 13, 16, 19)},
-    **{f"resnet-{depth}": partial(resnet, depth) for depth in (9, 20, 56)},
-    **{f"resnet-{depth}-plain": partial(resnet, depth, batch_norm=False) for depth in (9, 20, 56)},
-}
-
-ARCHITECTURES = tuple(_BUILDERS)
-
-
-def build(
-    name: str,
-    *,
-    width: int,
-    shape: tuple[int, int] | tuple[int, int, int],
-    n_outputs: int,
-    seed: int = 0,
-) -> nn.Module:
-    """Build a network from its name, as configurations and the command line give it.
-
-    Parameters
-    ----------
-    name : one of :data:`ARCHITECTURES`: the function's name, the depth, and what is different:
-        ``-linear`` (no activation), ``-3x3`` and ``-5x5`` (small kernels), ``-plain`` (no
-        BatchNorm).
-    width, shape, n_outputs, seed : as for :func:`linear_cnn` and the other builders.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the name is unknown (the nearest known one is named) or an argument is out of range.
-
-    Examples
-    --------
-    >>> from freqsense import models
-    >>> models.build("resnet-20", width=4, shape=(3, 32, 32), n_outputs=10).shape
-    (3, 32, 32)
-    >>> models.build("resnet20", width=4, shape=(3, 32, 32), n_outputs=10)
-    Traceback (most recent call last):
-    ValueError: architecture must be one of ..., got 'resnet20'; did you mean 'resnet-20'?
-    """
-    builder = _BUILDERS[as_choice(name, "architecture", ARCHITECTURES)]
-    return builder(width=width, shape=shape, n_outputs=n_outputs, seed=seed)
+    return LinearCNN(
+        convolutions, _draw_weights((n_outputs, widths[-1], height, columns), generator)
+    )
 
 
 def _draw_weights(size: tuple[int, ...], generator: torch.Generator) -> Tensor:

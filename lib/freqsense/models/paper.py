@@ -1,21 +1,23 @@
-"""The networks of the paper, and what all networks of this library share."""
+"""The networks of the paper: ConvActually, Myrtle CNN, VGG and ResNet, for images of any size."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from freqsense._checks import as_choice, as_flag, as_integer
+from freqsense._checks import as_choice, as_flag, as_image_shape, as_integer
 from freqsense.layers import CircularConv2d
+from freqsense.models._shared import check_images, weight_generator
+
+__all__ = ["ACTIVATIONS", "ConvNet", "conv_actually", "myrtle_cnn", "resnet", "vgg"]
 
 ACTIVATIONS = ("relu", "identity")
 
-# Images or a teacher drawn with the same small seed must not be the initial weights over again.
-_SEED_MASK = 0x6D6F64656C73
-
 # Convolutions in each of the five stages of a VGG, and blocks in each of the three of a ResNet.
 _VGG_STAGES = {11: (1, 1, 2, 2, 2), 13: (2,) * 5, 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+
 _RESNET_BLOCKS = {20: 3, 56: 9}
 
 
@@ -117,7 +119,7 @@ def conv_actually(
     kernel, method = (shape[1:], "fft") if kernel_size is None else (kernel_size, "auto")
     generator = weight_generator(seed)
     channels = [shape[0]] + [width] * (depth - 1)
-    features = []
+    features: list[nn.Module] = []
     with torch.device("meta"):
         for before, after in zip(channels[:-1], channels[1:], strict=True):
             features.append(CircularConv2d(before, after, kernel, method=method))
@@ -327,26 +329,6 @@ def resnet(
     return network
 
 
-def as_image_shape(shape: object) -> tuple[int, int, int]:
-    """(C, H, W) as positive ints, with C = 1 put in if only (H, W) is given."""
-    if not isinstance(shape, tuple | list | torch.Size) or len(shape) not in (2, 3):
-        raise ValueError(f"shape must be (C, H, W) or (H, W), got {shape!r}")
-    sides = [as_integer(side, f"shape[{axis}]", 1) for axis, side in enumerate(shape)]
-    return tuple(sides) if len(sides) == 3 else (1, *sides)
-
-
-def check_images(x: Tensor, shape: tuple[int, int, int]) -> None:
-    """Raise unless x is a stack of images of the one shape that a network is for."""
-    if x.ndim != 4 or tuple(x.shape[1:]) != shape:
-        size = ", ".join(map(str, shape))
-        raise ValueError(f"images must have shape (N, {size}), got {tuple(x.shape)}")
-
-
-def weight_generator(seed: int) -> torch.Generator:
-    """Random numbers for initial weights, others than images of the same seed are drawn from."""
-    return torch.Generator().manual_seed(as_integer(seed, "seed", 0) ^ _SEED_MASK)
-
-
 class _Residual(nn.Module):
     """A branch added to its input, which is subsampled and padded by channels of zeros to fit."""
 
@@ -362,7 +344,7 @@ class _Residual(nn.Module):
 
 
 def _page_layers(channels: int, width: int, batch_norm: bool) -> list[nn.Module]:
-    def layer(before, after):
+    def layer(before: int, after: int) -> list[nn.Module]:
         return [*_conv(before * width, after * width, batch_norm=batch_norm), nn.ReLU()]
 
     return [
@@ -408,7 +390,9 @@ def _halve() -> nn.Module:
 
 
 def _initialize(
-    network: ConvNet, generator: torch.Generator, nonlinearity: str = "relu"
+    network: ConvNet,
+    generator: torch.Generator,
+    nonlinearity: Literal["relu", "linear"] = "relu",
 ) -> ConvNet:
     """Draw the weights of a network that was built without any, on the meta device."""
     network.to_empty(device="cpu")

@@ -1,0 +1,1 @@
+"""The command line's work; ``freqsense.__main__`` reads the arguments."""

@@ -1,0 +1,29 @@
+"""Experiments: sweeps of runs, the runs of the book, and what is read off recorded ones."""
+
+from freqsense.experiments.analysis import (
+    explain_sensitivity,
+    mean_and_error,
+    ring_power,
+    ring_slopes,
+)
+from freqsense.experiments.runs import (
+    Task,
+    label_statistics,
+    load_task,
+    train_and_attack,
+    train_and_measure,
+)
+from freqsense.experiments.sweep import Sweep
+
+__all__ = [
+    "Sweep",
+    "Task",
+    "explain_sensitivity",
+    "label_statistics",
+    "load_task",
+    "mean_and_error",
+    "ring_power",
+    "ring_slopes",
+    "train_and_attack",
+    "train_and_measure",
+]

@@ -1,0 +1,37 @@
+"""The sensitivity theorem: what weight decay makes of a linear CNN, frequency by frequency."""
+
+from freqsense.theory.cost import end_to_end, realize, representation_cost
+from freqsense.theory.dynamics import learning_curves
+from freqsense.theory.losses import (
+    QuadraticLoss,
+    population_loss,
+    quadratic_loss,
+    second_moments,
+)
+from freqsense.theory.program import NotConvergedError, Solution, solve
+from freqsense.theory.stationary import (
+    Branches,
+    branches,
+    jump,
+    predict_sensitivity,
+    threshold,
+)
+
+__all__ = [
+    "Branches",
+    "NotConvergedError",
+    "QuadraticLoss",
+    "Solution",
+    "branches",
+    "end_to_end",
+    "jump",
+    "learning_curves",
+    "population_loss",
+    "predict_sensitivity",
+    "quadratic_loss",
+    "realize",
+    "representation_cost",
+    "second_moments",
+    "solve",
+    "threshold",
+]
