@@ -144,7 +144,7 @@ def test_pictures_have_a_number_a_caption_and_a_description(page):
             assert shown.get("figure", {}).get("name"), f"line {cell.line}: no name"
             assert shown.get("figure", {}).get("caption"), f"line {cell.line}: no caption"
             # A slider describes each of its frames by itself.
-            if "widgets." not in cell.body:
+            if "notebook." not in cell.body:
                 assert shown.get("image", {}).get("alt"), f"line {cell.line}: no alt text"
     assert not re.search(r"!\[[^\]]*\]\(", read(page)), "a picture without a number"
 

@@ -2,7 +2,9 @@
 
 import os
 
-from freqsense.widgets import STATIC_VARIABLE
+from freqsense.notebook.sliders import STATIC_VARIABLE
+
+__all__ = ["glue"]
 
 
 def glue(name: str, value: object) -> None:
@@ -24,8 +26,8 @@ def glue(name: str, value: object) -> None:
 
     Examples
     --------
-    >>> from freqsense import book
-    >>> book.glue("answer", f"{41.999:.1f}")
+    >>> from freqsense import notebook
+    >>> notebook.glue("answer", f"{41.999:.1f}")
     answer = 42.0
     """
     if not isinstance(name, str):

@@ -16,6 +16,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from freqsense._extras import extra
+
+__all__ = ["MAX_FRAMES", "STATIC_VARIABLE", "FrameSlider", "explore", "frame_slider"]
+
 # Set by the book's build before its kernels start: no reader of a static page has a kernel.
 STATIC_VARIABLE = "FREQSENSE_STATIC"
 MAX_FRAMES = 60
@@ -119,12 +123,12 @@ def frame_slider(
     Examples
     --------
     >>> from matplotlib.figure import Figure
-    >>> from freqsense import widgets
+    >>> from freqsense import notebook
     >>> def draw(width):
     ...     figure = Figure(figsize=(2, 1))
     ...     figure.subplots().axhline(0, linewidth=width)
     ...     return figure
-    >>> widgets.frame_slider(draw, [1, 2, 4], label="line width", unit="pt").texts
+    >>> notebook.frame_slider(draw, [1, 2, 4], label="line width", unit="pt").texts
     ('1 pt', '2 pt', '4 pt')
     """
     stops, first = _as_stops(draw, values, label, unit, describe, start)
@@ -177,12 +181,12 @@ def explore(
     Examples
     --------
     >>> from matplotlib.figure import Figure
-    >>> from freqsense import widgets
+    >>> from freqsense import notebook
     >>> def draw(width):
     ...     figure = Figure(figsize=(2, 1))
     ...     figure.subplots().axhline(0, linewidth=width)
     ...     return figure
-    >>> slider, figure = widgets.explore(draw, [1, 2], label="line width").children
+    >>> slider, figure = notebook.explore(draw, [1, 2], label="line width").children
     >>> slider.index = 1
     >>> "line width = 2" in figure.value
     True
@@ -291,7 +295,8 @@ def _live_explorer(
     draw: Callable[[Any], Figure | Axes], stops: list[_Stop], first: int, label: str
 ) -> Any:
     """Slider and figure for a live kernel."""
-    import ipywidgets  # only a live notebook needs it
+    with extra("notebook"):
+        import ipywidgets  # only a live notebook needs it
 
     def show(stop: _Stop) -> str:
         image = _draw_image(draw, stop.value)
