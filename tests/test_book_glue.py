@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from freqsense import notebook
+from freqsense import book, notebook
 from freqsense.notebook import STATIC_VARIABLE
 
 
@@ -30,6 +30,11 @@ def test_glue_hands_text_to_the_page_in_a_build(monkeypatch, capsys):
 def test_bad_input():
     with pytest.raises(TypeError, match="name must be a string, got 3"):
         notebook.glue(3, "x")
+
+
+def test_the_former_name_gives_the_same_function():
+    assert book.__all__ == ["glue"]
+    assert book.glue is notebook.glue
 
 
 def test_the_function_keeps_the_name_that_its_module_has_too():

@@ -16,7 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from freqsense import notebook, plotting
+from freqsense import notebook, plotting, widgets
 from freqsense.notebook import sliders
 
 IMAGE = re.compile(r'<img src="(data:image/[^"]+)" alt="([^"]*)"')
@@ -317,6 +317,12 @@ def test_a_live_slider_without_ipywidgets_names_the_extra(live, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)  # importing it fails
     with pytest.raises(ImportError, match=r"ipywidgets .* pip install 'freqsense\[notebook\]'"):
         notebook.explore(draw_line, [1, 2], label="slope")
+
+
+def test_the_former_name_gives_the_same_objects():
+    assert widgets.__all__ == sliders.__all__
+    for name in widgets.__all__:
+        assert getattr(widgets, name) is getattr(notebook, name) is getattr(sliders, name)
 
 
 # In a browser
