@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import sys
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -15,7 +16,8 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from freqsense import plotting, widgets
+from freqsense import notebook, plotting, widgets
+from freqsense.notebook import sliders
 
 IMAGE = re.compile(r'<img src="(data:image/[^"]+)" alt="([^"]*)"')
 
@@ -29,12 +31,12 @@ def no_open_figures():
 
 @pytest.fixture
 def static(monkeypatch):
-    monkeypatch.setenv(widgets.STATIC_VARIABLE, "1")
+    monkeypatch.setenv(notebook.STATIC_VARIABLE, "1")
 
 
 @pytest.fixture
 def live(monkeypatch):
-    monkeypatch.delenv(widgets.STATIC_VARIABLE, raising=False)
+    monkeypatch.delenv(notebook.STATIC_VARIABLE, raising=False)
 
 
 def draw_line(slope):
@@ -60,7 +62,7 @@ def embedded_frames(page):
 
 
 def test_each_frame_is_the_figure_of_its_value():
-    slider = widgets.frame_slider(draw_line, [-4, 0, 4], label="slope")
+    slider = notebook.frame_slider(draw_line, [-4, 0, 4], label="slope")
     pixels = [read_frame(address) for address in slider.frames]
     assert all(frame.shape == (150, 200, 3) for frame in pixels) and slider.size == (200, 150)
     drawn = []
@@ -74,7 +76,7 @@ def test_each_frame_is_the_figure_of_its_value():
 
 
 def test_texts_name_value_and_unit():
-    slider = widgets.frame_slider(draw_line, [-1, 0.1 + 0.2, 2], label="slope", unit="m/s")
+    slider = notebook.frame_slider(draw_line, [-1, 0.1 + 0.2, 2], label="slope", unit="m/s")
     assert slider.texts == ("−1 m/s", "0.3 m/s", "2 m/s")
     assert slider.alts == ("slope = −1 m/s", "slope = 0.3 m/s", "slope = 2 m/s")
 
@@ -89,14 +91,14 @@ def test_values_may_come_in_any_sequence(values):
         seen.append(value)
         return draw_line(value)
 
-    slider = widgets.frame_slider(draw, values, label="slope", start=2)
+    slider = notebook.frame_slider(draw, values, label="slope", start=2)
     assert seen == [1, 2] and all(type(value) in (int, float) for value in seen)
     assert slider.texts == ("1", "2") and slider.start == 1
 
 
 def test_words_are_values_too():
     slopes = {"down": -1, "up": 1}
-    slider = widgets.frame_slider(lambda word: draw_line(slopes[word]), slopes, label="line")
+    slider = notebook.frame_slider(lambda word: draw_line(slopes[word]), slopes, label="line")
     assert slider.texts == ("down", "up")
 
 
@@ -107,22 +109,22 @@ def test_axes_do_for_a_figure():
     def draw_in_subfigure(value):
         return plt.figure(figsize=(2, 1.5)).subfigures(1, 2)[1].subplots()
 
-    expected = widgets.frame_slider(draw_line, [1], label="slope")
-    assert widgets.frame_slider(draw, [1], label="slope") == expected
-    assert widgets.frame_slider(draw_in_subfigure, [1], label="slope").size == (200, 150)
+    expected = notebook.frame_slider(draw_line, [1], label="slope")
+    assert notebook.frame_slider(draw, [1], label="slope") == expected
+    assert notebook.frame_slider(draw_in_subfigure, [1], label="slope").size == (200, 150)
 
 
 def test_transparent_figures_are_shown_on_white():
     def draw(value):
         return Figure(figsize=(1, 1), facecolor="none")
 
-    (address,) = widgets.frame_slider(draw, [1], label="nothing").frames
+    (address,) = notebook.frame_slider(draw, [1], label="nothing").frames
     assert (read_frame(address) == 255).all()
 
 
 def test_tight_saving_does_not_change_the_size_of_frames():
     with plt.rc_context({"savefig.bbox": "tight"}):
-        assert widgets.frame_slider(draw_line, [1], label="slope").size == (200, 150)
+        assert notebook.frame_slider(draw_line, [1], label="slope").size == (200, 150)
 
 
 def test_twelve_frames_take_less_than_half_a_megabyte():
@@ -135,7 +137,7 @@ def test_twelve_frames_take_less_than_half_a_megabyte():
 
     with plt.rc_context():
         plotting.use_theme()
-        slider = widgets.frame_slider(draw, range(12), label="seed")
+        slider = notebook.frame_slider(draw, range(12), label="seed")
     assert slider.size == (640, 420)
     assert len(slider._repr_html_()) < 5e5
 
@@ -151,21 +153,23 @@ def test_compression_does_no_visible_harm(photo):
         fig.canvas.draw()
         original = Image.fromarray(np.array(fig.canvas.buffer_rgba())).convert("RGB")
         plt.close(fig)
-    error = read_frame(widgets._encode(original)).astype(float) - np.asarray(original)
-    assert np.sqrt(np.mean(error**2)) < (8 if photo else widgets._PALETTE_ERROR)
+    error = read_frame(sliders._encode(original)).astype(float) - np.asarray(original)
+    assert np.sqrt(np.mean(error**2)) < (8 if photo else sliders._PALETTE_ERROR)
 
 
 # The page
 
 
 def test_a_rebuilt_page_is_the_same():
-    pages = [widgets.frame_slider(draw_line, [1, 2], label="slope")._repr_html_() for _ in range(2)]
+    pages = [
+        notebook.frame_slider(draw_line, [1, 2], label="slope")._repr_html_() for _ in range(2)
+    ]
     assert pages[0] == pages[1]
     assert not re.search(r"\sid=", pages[0])  # nothing that a second slider could clash with
 
 
 def test_the_start_is_shown_without_javascript():
-    slider = widgets.frame_slider(draw_line, [1, 2, 3], label="slope", unit="px", start=2)
+    slider = notebook.frame_slider(draw_line, [1, 2, 3], label="slope", unit="px", start=2)
     page = slider._repr_html_()
     assert IMAGE.findall(page) == [(slider.frames[1], "slope = 2 px")]
     assert 'value="1"' in page and 'aria-valuetext="slope = 2 px"' in page
@@ -174,14 +178,14 @@ def test_the_start_is_shown_without_javascript():
 
 
 def test_the_page_asks_for_nothing_outside():
-    page = widgets.frame_slider(draw_line, [1, 2], label="slope")._repr_html_()
+    page = notebook.frame_slider(draw_line, [1, 2], label="slope")._repr_html_()
     assert "http" not in page and "//" not in re.sub(r"base64,[^\"]+", "", page)
     assert set(re.findall(r'src(?:"?:\s*|=)"(\w+:)', page)) == {"data:"}
 
 
 def test_texts_cannot_break_out_of_the_page():
     nasty = '"><script>alert(1)</script>&'
-    slider = widgets.frame_slider(
+    slider = notebook.frame_slider(
         draw_line, [1, 2], label=nasty, unit=nasty, describe=lambda value: nasty
     )
     page = slider._repr_html_()
@@ -191,7 +195,7 @@ def test_texts_cannot_break_out_of_the_page():
 
 
 def test_the_repr_has_no_pixels_in_it():
-    assert len(repr(widgets.frame_slider(draw_line, [1, 2], label="slope"))) < 200
+    assert len(repr(notebook.frame_slider(draw_line, [1, 2], label="slope"))) < 200
 
 
 # Errors, before anything is drawn
@@ -201,7 +205,7 @@ def never_draw(value):
     raise AssertionError("drawn too early")
 
 
-@pytest.mark.parametrize("make", [widgets.frame_slider, widgets.explore])
+@pytest.mark.parametrize("make", [notebook.frame_slider, notebook.explore])
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -227,7 +231,7 @@ def test_wrong_arguments_are_named_before_anything_is_drawn(live, make, argument
         make(draw, values, **arguments)
 
 
-@pytest.mark.parametrize("make", [widgets.frame_slider, widgets.explore])
+@pytest.mark.parametrize("make", [notebook.frame_slider, notebook.explore])
 def test_what_is_no_figure_is_refused(live, make):
     def forget_to_return(value):
         draw_line(value)
@@ -241,7 +245,7 @@ def test_frames_of_different_sizes_are_refused():
         return plt.figure(figsize=(value, 1))
 
     with pytest.raises(ValueError, match=r"\(100, 100\) pixels at 1 in and \(200, 100\) at 2 in"):
-        widgets.frame_slider(draw, [1, 2], label="width", unit="in")
+        notebook.frame_slider(draw, [1, 2], label="width", unit="in")
 
 
 def test_a_failing_draw_leaves_no_figure_open_and_closes_no_other():
@@ -252,8 +256,8 @@ def test_a_failing_draw_leaves_no_figure_open_and_closes_no_other():
         raise RuntimeError("no such slope")
 
     with pytest.raises(RuntimeError, match="no such slope"):
-        widgets.frame_slider(draw, [1], label="slope")
-    widgets.frame_slider(draw_line, [1], label="slope")
+        notebook.frame_slider(draw, [1], label="slope")
+    notebook.frame_slider(draw_line, [1], label="slope")
     assert plt.get_fignums() == [mine.number]
     plt.close(mine)
 
@@ -266,8 +270,8 @@ def test_a_static_page_gets_the_frames_and_no_widget(static, monkeypatch):
         raise AssertionError("a widget on the static page")
 
     monkeypatch.setattr(ipywidgets.Widget, "__init__", refuse)
-    shown = widgets.explore(draw_line, [1, 2], label="slope", unit="px", start=2)
-    assert shown == widgets.frame_slider(draw_line, [1, 2], label="slope", unit="px", start=2)
+    shown = notebook.explore(draw_line, [1, 2], label="slope", unit="px", start=2)
+    assert shown == notebook.frame_slider(draw_line, [1, 2], label="slope", unit="px", start=2)
     assert not hasattr(shown, "_repr_mimebundle_")
 
 
@@ -281,11 +285,11 @@ def test_a_live_kernel_redraws_when_the_slider_moves(live):
     def describe(value):
         return f"A line of slope {value} through 'zero'"
 
-    box = widgets.explore(draw, [1, 2, 3], label="slope", unit="px", describe=describe, start=2)
+    box = notebook.explore(draw, [1, 2, 3], label="slope", unit="px", describe=describe, start=2)
     slider, figure = box.children
     assert isinstance(slider, ipywidgets.SelectionSlider) and not slider.continuous_update
     assert slider.description == "slope" and slider.label == "2 px" and seen == [2]
-    frames = widgets.frame_slider(draw_line, [1, 2, 3], label="slope", describe=describe)
+    frames = notebook.frame_slider(draw_line, [1, 2, 3], label="slope", describe=describe)
     for index in (2, 0):
         slider.index = index
         [(address, alt)] = IMAGE.findall(figure.value)
@@ -300,13 +304,25 @@ def test_a_live_slider_that_fails_shows_why_instead_of_the_old_figure(live):
             raise ValueError("slope <2> is missing")
         return draw_line(value)
 
-    slider, figure = widgets.explore(draw, [1, 2, 3], label="slope").children
+    slider, figure = notebook.explore(draw, [1, 2, 3], label="slope").children
     with pytest.raises(ValueError, match="is missing"):
         slider.index = 1
     assert "<img" not in figure.value
     assert "ValueError: slope &lt;2&gt; is missing" in figure.value
     slider.index = 2
     assert IMAGE.search(figure.value)[2] == "slope = 3"
+
+
+def test_a_live_slider_without_ipywidgets_names_the_extra(live, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # importing it fails
+    with pytest.raises(ImportError, match=r"ipywidgets .* pip install 'freqsense\[notebook\]'"):
+        notebook.explore(draw_line, [1, 2], label="slope")
+
+
+def test_the_former_name_gives_the_same_objects():
+    assert widgets.__all__ == sliders.__all__
+    for name in widgets.__all__:
+        assert getattr(widgets, name) is getattr(notebook, name) is getattr(sliders, name)
 
 
 # In a browser
@@ -337,14 +353,14 @@ def write_page(folder, theme="light"):
         ax.plot([0, 1], [0, value])
         return fig
 
-    slope = widgets.frame_slider(
+    slope = notebook.frame_slider(
         draw,
         [1, 2, 3],
         label="slope of the line that is drawn here",
         unit="cycles/image",
         describe=lambda value: f"A line of slope {value}",
     )
-    twin = widgets.frame_slider(draw, [4, 5], label="other")
+    twin = notebook.frame_slider(draw, [4, 5], label="other")
     body = "\n".join(slider._repr_html_() for slider in (slope, twin, twin))
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width">\
 <title>Sliders</title><style>{STYLE[theme]}</style>'

@@ -1,7 +1,8 @@
 """Write the .ipynb twin beside every page that holds code, for Binder, Colab and JupyterLab.
 
-Run by ``make notebooks``. The page (.md) is the source; the twin holds the same cells, no outputs,
-and nothing that changes from one run or machine to the next.
+Run by ``make notebooks``. The page (.md) is the source; the twin holds the same cells and, before
+the first with code, one that fetches the library on Colab. It holds no outputs and nothing that
+changes from one run or machine to the next.
 """
 
 import sys
@@ -17,6 +18,16 @@ sys.path.append(str(ROOT / "book" / "_ext"))
 from bookbuild.gate import has_code_cells  # noqa: E402
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+COLAB_CELL = """\
+# On Colab this page arrives alone: fetch the book it belongs to and its library.
+import importlib.util
+import os
+
+if importlib.util.find_spec("freqsense") is None:
+    !git clone -q --depth 1 {url}
+    %pip install -q ./{clone}
+    os.chdir("{clone}/{folder}")"""
 
 
 def toc_pages(root=ROOT):
@@ -36,9 +47,20 @@ def notebook_pages(root=ROOT):
     return [page for page in toc_pages(root) if has_code_cells(page.read_text(encoding="utf-8"))]
 
 
+def colab_cell(page, root=ROOT):
+    """Return the cell that brings the library and the page's folder to a notebook on its own."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    url = config["repository"]["url"]
+    folder = page.parent.relative_to(root).as_posix()
+    source = COLAB_CELL.format(url=url, clone=url.rsplit("/", 1)[1], folder=folder)
+    return nbformat.v4.new_code_cell(source, metadata={"tags": ["remove-cell"]})
+
+
 def twin_text(page):
     """Convert one page, with cell ids that count up instead of random ones."""
     notebook = jupytext.reads(page.read_text(encoding="utf-8"), fmt="md:myst")
+    first_code = [cell.cell_type for cell in notebook.cells].index("code")
+    notebook.cells.insert(first_code, colab_cell(page))
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"
     notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}

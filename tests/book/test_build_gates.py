@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bookbuild.mathjax import find_script
 
 HEADER = """\
 ---
@@ -33,6 +34,8 @@ PAGE = """\
 
 - *count* the executions
 ```
+
+A formula: $x = 1$.
 
 ```{code-cell} ipython3
 with open("runs.txt", "a") as trace:
@@ -108,12 +111,22 @@ def assert_fails_twice(book, message):
         assert re.search(message, output), f"the {attempt} build says nothing of it:\n{output}"
 
 
+def assert_loads_mathjax(book):
+    """The page asks once for the file of MathJax, and the build has put it there."""
+    path = "_static/mathjax/tex-svg-full.js"
+    (asked,) = re.findall(r'<script[^>]* src="([^"]*mathjax[^"]*)"', book.html("page"), re.I)
+    assert asked.split("?")[0] == f"../{path}"
+    copied = (book.root / "_build" / "html" / path).read_bytes()
+    assert copied == find_script("mathjax/tex-svg-full.js").read_bytes()
+
+
 def test_a_sound_book_builds_and_runs_again_only_when_the_library_or_the_lock_changes(tiny_book):
     code, output = tiny_book.build()
     assert code == 0, output
     assert tiny_book.runs() == 1
     card = re.search(r"About 1 minute to read; the code ran in .* when", tiny_book.html("page"))
     assert card, "the page card does not say how long the page takes"
+    assert_loads_mathjax(tiny_book)
 
     code, output = tiny_book.build()
     assert (code, tiny_book.runs()) == (0, 1), output

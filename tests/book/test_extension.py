@@ -1,10 +1,12 @@
 """The parts of the build extension, without a build; tests/book/test_build_gates.py builds."""
 
 import pytest
+from bookbuild import mathjax
 from bookbuild.card import reading_minutes
 from bookbuild.freshness import fingerprint
 from bookbuild.gate import has_code_cells
 from docutils import nodes
+from sphinx.errors import ExtensionError
 
 
 @pytest.fixture
@@ -72,3 +74,11 @@ def test_reading_time_counts_words_code_and_formulas_but_no_output():
 
 def test_reading_time_is_at_least_a_minute():
     assert reading_minutes(page_of()) == 1
+
+
+def test_a_missing_mathjax_says_what_to_install(monkeypatch):
+    with pytest.raises(ExtensionError, match="has no file static/mathjax/none.js"):
+        mathjax.find_script("mathjax/none.js")
+    monkeypatch.setattr(mathjax, "PACKAGE", "not-installed")
+    with pytest.raises(ExtensionError, match="not-installed brings MathJax .* pip install"):
+        mathjax.find_script("mathjax/tex-svg-full.js")

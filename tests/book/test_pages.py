@@ -27,16 +27,6 @@ STATEMENTS = {
 CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]["url"]
 
-BOOTSTRAP = """\
-# On Colab this page arrives alone: fetch the book it belongs to and its library.
-import importlib.util
-import os
-
-if importlib.util.find_spec("freqsense") is None:
-    !git clone -q --depth 1 {url}
-    %pip install -q ./freqsense
-    os.chdir("freqsense/{folder}")"""
-
 each_page = pytest.mark.parametrize("page", PAGES, ids=page_name)
 each_notebook = pytest.mark.parametrize("page", NOTEBOOKS, ids=page_name)
 each_chapter = pytest.mark.parametrize("page", CHAPTERS, ids=page_name)
@@ -44,6 +34,11 @@ each_chapter = pytest.mark.parametrize("page", CHAPTERS, ids=page_name)
 
 def code_cells(page):
     return [d for d in directives(read(page)) if d.name == "code-cell"]
+
+
+def twin_code_cells(page):
+    cells = json.loads(read(page.with_suffix(".ipynb")))["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
 def tags(cell):
@@ -144,7 +139,7 @@ def test_pictures_have_a_number_a_caption_and_a_description(page):
             assert shown.get("figure", {}).get("name"), f"line {cell.line}: no name"
             assert shown.get("figure", {}).get("caption"), f"line {cell.line}: no caption"
             # A slider describes each of its frames by itself.
-            if "widgets." not in cell.body:
+            if "notebook." not in cell.body:
                 assert shown.get("image", {}).get("alt"), f"line {cell.line}: no alt text"
     assert not re.search(r"!\[[^\]]*\]\(", read(page)), "a picture without a number"
 
@@ -182,21 +177,25 @@ def split_card(body):
 
 
 @each_notebook
-def test_the_notebook_fetches_the_library_on_colab(page):
-    first = code_cells(page)[0]
-    folder = page.parent.relative_to(ROOT).as_posix()
-    assert tags(first) == ["remove-cell"]
-    assert first.body.strip() == BOOTSTRAP.format(url=REPOSITORY, folder=folder)
-
-
-@each_notebook
 def test_the_twin_is_the_page_without_outputs(page):
     twin = page.with_suffix(".ipynb")
     assert twin.exists(), "run `make notebooks`"
     assert twin.read_text(encoding="utf-8") == twin_text(page), "run `make notebooks`"
-    cells = [cell for cell in json.loads(read(twin))["cells"] if cell["cell_type"] == "code"]
+    cells = twin_code_cells(page)
     assert all(cell["outputs"] == [] for cell in cells)
-    assert len(cells) == len(code_cells(page)), "a code cell inside a directive gets no cell"
+    assert len(cells) == 1 + len(code_cells(page)), "a code cell inside a directive gets no cell"
+
+
+@each_notebook
+def test_the_twin_alone_fetches_the_library_on_colab(page):
+    first, *others = ["".join(cell["source"]) for cell in twin_code_cells(page)]
+    assert twin_code_cells(page)[0]["metadata"] == {"tags": ["remove-cell"]}
+    assert first.startswith("# On Colab ")
+    assert f"git clone -q --depth 1 {REPOSITORY}\n" in first
+    folder = page.parent.relative_to(ROOT).as_posix()
+    assert first.endswith(f'os.chdir("{REPOSITORY.rsplit("/", 1)[1]}/{folder}")')
+    for text in [*others, *(cell.body for cell in code_cells(page))]:
+        assert "# On Colab " not in text and "!git clone" not in text
 
 
 # Pages that teach

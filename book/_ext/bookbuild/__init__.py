@@ -1,8 +1,8 @@
-"""What this book's build adds to Jupyter Book: fresh outputs, honest page times, no silent pass."""
+"""What this book's build adds: fresh outputs, honest page times, one MathJax, no silent pass."""
 
 import os
 
-from . import card, docstrings, freshness, gate
+from . import card, docstrings, freshness, gate, mathjax
 
 
 def setup(app):
@@ -13,6 +13,7 @@ def setup(app):
     # fast on arrays of this size.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     app.connect("config-inited", freshness.drop_stale_outputs)
+    app.connect("builder-inited", mathjax.copy_script)
     app.add_directive("page-card", card.PageCard)
     app.connect("doctree-resolved", card.fill_times)
     app.setup_extension("sphinx.ext.autodoc")
