@@ -307,8 +307,8 @@ def _certify(
     loss: Loss, penalty: Penalty, b: np.ndarray, pushed: np.ndarray
 ) -> tuple[float, float]:
     """Objective and its gap, which rounding errors alone could make negative."""
-    objective = loss.value(b, pushed) + penalty.value(b)
-    return objective, max(penalty.gap(loss, b, pushed), 0.0)
+    objective = float(loss.value(b, pushed) + penalty.value(b))
+    return objective, max(float(penalty.gap(loss, b, pushed)), 0.0)
 
 
 def _rates(loss: Loss, n_frequencies: int) -> np.ndarray:
