@@ -37,12 +37,13 @@ figures: $(READY)  ## copy the README's figure out of the built book
 lock: $(READY)  ## resolve the newest versions allowed by pyproject.toml into requirements.txt
 	$(BIN)/python tools/lock.py
 
-lint: $(READY)  ## check style and imports
+lint: $(READY)  ## check style, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:  ## remove the built book and its caches, keep .venv
-	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d; name another one: make PYTHON=python3.11 ..." % v[:2])'

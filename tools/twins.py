@@ -26,7 +26,7 @@ import os
 
 if importlib.util.find_spec("freqsense") is None:
     !git clone -q --depth 1 {url}
-    %pip install -q ./{clone}
+    %pip install -q "./{clone}[all]"
     os.chdir("{clone}/{folder}")"""
 
 
