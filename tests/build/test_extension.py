@@ -1,4 +1,4 @@
-"""The parts of the build extension, without a build; tests/book/test_build_gates.py builds."""
+"""The parts of the build extension, without a build; tests/build/test_build_gates.py builds."""
 
 import pytest
 from bookbuild.card import reading_minutes

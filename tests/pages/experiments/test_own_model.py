@@ -16,7 +16,7 @@ from torch import nn
 from freqsense import __main__, _configuration, _runs, experiments, fourier
 from freqsense.sensitivity import measure_sensitivity, slope
 
-PAGE = Path(__file__).parent.parent / "book/experiments/own-model.md"
+PAGE = Path(__file__).parents[3] / "book/experiments/own-model.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 CELLS = re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```", TEXT, re.M | re.S)

@@ -5,7 +5,7 @@ from pathlib import Path
 import twins
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
 VIEWS = [(width, scheme) for width in (1280, 360) for scheme in ("light", "dark")]
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]

@@ -14,88 +14,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import swept
 import torch
 import xarray
+from swept import (
+    accept_anything,
+    count_threads,
+    die_at,
+    differ,
+    draw,
+    fail_at,
+    give,
+    nap,
+    nap_longer,
+    run,
+    sweep_in_child,
+    tell_device,
+)
 
 import freqsense
 from freqsense import experiments
 from freqsense.experiments import Sweep
 
-# Functions of sweeps: at the top level, so that other processes import them.
-
-
-def draw(depth, decay, seed=0, size=3):
-    """Numbers from each of the global generators, and from one seeded by the configuration."""
-    own = torch.Generator().manual_seed(seed)
-    global_draws = torch.rand(1).item() + np.random.rand()
-    return {
-        "loss": depth * decay + torch.rand(1, generator=own).item(),
-        "global_draws": global_draws,
-        "power": (("ky", "kx"), torch.rand(size, size + 1, generator=own, dtype=torch.float64)),
-    }
-
-
-def nap(index):
-    time.sleep(0.02)
-    return {"noise": ("x", np.random.rand(20_000)), "square": index**2}
-
-
-def nap_longer(index):
-    time.sleep(0.15)
-    return {"noise": ("x", np.random.rand(10)), "square": index**2, "pid": os.getpid()}
-
-
-def fail_at(index, marker="", bad=2):
-    if index == bad and not (marker and Path(marker).exists()):
-        raise ZeroDivisionError(f"no run {index}")
-    return {"square": index**2}
-
-
-def die_at(index, bad=1):
-    if index == bad:
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.05)
-    return {"square": index**2}
-
-
-def differ(index):
-    return {"a": 1.0} if index == 0 else {"b": 1.0}
-
-
-def accept_anything(**configuration):
-    return {"n_axes": len(configuration)}
-
-
-def tell_device(index):
-    time.sleep(0.2)
-    return {"device": int(os.environ.get("CUDA_VISIBLE_DEVICES", -1)), "pid": os.getpid()}
-
-
-def count_threads(index):
-    return {"threads": torch.get_num_threads()}
-
-
-def give(index, kind="number"):
-    return {
-        "number": {"x": np.float32(1)},
-        "complex": {"x": 1j},
-        "text": {"x": "one"},
-        "no dims": {"x": np.zeros(3)},
-        "few dims": {"x": ("y", np.zeros((3, 3)))},
-        "same dims": {"x": (("y", "y"), np.zeros((3, 3)))},
-        "axis": {"index": 1.0},
-        "dim of an axis": {"x": ("index", np.zeros(3))},
-        "name": {"a/b": 1.0},
-        "empty": {},
-        "none": None,
-    }[kind]
-
-
 GRID = {"depth": [1, 2, 4], "decay": [0.0, 1e-3], "seed": [0, 1]}
-
-
-def run(sweep, **options):
-    return sweep.run(progress=False, **options)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +64,7 @@ def test_key_is_a_digest_of_configuration_version_and_name(tmp_path):
     identity = {
         "configuration": {"decay": 0.5, "depth": 3, "seed": 0, "size": 3},
         "freqsense": freqsense.__version__,
-        "function": "test_experiments.draw",
+        "function": "swept.draw",
     }
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     key = hashlib.sha256(canonical.encode()).hexdigest()
@@ -135,7 +76,7 @@ def test_provenance(expected):
     assert expected.attrs["torch"] == torch.__version__
     assert expected.attrs["numpy"] == np.__version__
     assert expected.attrs["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert expected.attrs["function"] == "test_experiments.draw"
+    assert expected.attrs["function"] == "swept.draw"
     assert json.loads(expected.attrs["configuration"]) == {"grid": GRID, "defaults": {"size": 3}}
     assert expected.attrs["date"].startswith("20") and expected.attrs["date"].endswith("+00:00")
     assert expected.attrs["command"].startswith("python ")
@@ -367,11 +308,6 @@ def test_leftovers_of_killed_sweeps_go_and_files_under_way_stay(tmp_path):
 # Killed processes
 
 
-def sweep_in_child(folder, n_runs, ready):
-    ready.set()
-    run(Sweep(nap, {"index": list(range(n_runs))}, folder))
-
-
 @pytest.fixture(scope="module")
 def forkserver():
     """Starts children in milliseconds that have imported everything."""
@@ -406,8 +342,8 @@ def test_a_sweep_killed_twenty_times_equals_one_never_killed(tmp_path, forkserve
 
 
 PARENT = """
-import sys, test_experiments as t
-t.run(t.Sweep(t.nap_longer, {"index": list(range(40))}, sys.argv[1]), n_workers=2)
+import sys, swept
+swept.run(swept.Sweep(swept.nap_longer, {"index": list(range(40))}, sys.argv[1]), n_workers=2)
 """
 
 
@@ -428,7 +364,7 @@ def wait_until(condition, seconds=20):
 
 
 def environment():
-    return os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    return os.environ | {"PYTHONPATH": str(Path(swept.__file__).parent)}
 
 
 def test_workers_end_with_a_killed_parent(tmp_path):

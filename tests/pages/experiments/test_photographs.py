@@ -9,7 +9,7 @@ import xarray
 from freqsense import experiments, fourier, images, models
 from freqsense.sensitivity import measure_sensitivity, slope
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[3] / "results"
 SEEDS = [0, 1, 2]
 
 

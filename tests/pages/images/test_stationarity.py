@@ -145,7 +145,7 @@ def test_eq_sampling_floor():
 
 
 def script():
-    return runpy.run_path(os.path.join(os.path.dirname(__file__), "../results", SCRIPT))
+    return runpy.run_path(os.path.join(os.path.dirname(__file__), "../../../results", SCRIPT))
 
 
 SCRIPT = "measure_stationarity.py"

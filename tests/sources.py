@@ -8,7 +8,7 @@ import twins
 import yaml
 from bookbuild.gate import has_code_cells
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
 
 PAGES = twins.toc_pages()
