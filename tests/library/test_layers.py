@@ -10,6 +10,7 @@ import pytest
 import scipy.signal
 import torch
 from draws import noise
+from matrices import dense
 from tolerances import ATOL
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -46,13 +47,6 @@ def pair(case, method="fft", dtype=DOUBLE, seed=0):
     torch.manual_seed(seed)
     circular = {"padding": "same", "padding_mode": "circular"}
     return ours, nn.Conv2d(c_in, c_out, kernel, groups=groups, **circular).to(dtype)
-
-
-def dense(run, c_in, shape):
-    """Matrix of a linear map of images, column by column."""
-    basis = torch.eye(c_in * math.prod(shape), dtype=DOUBLE).reshape(-1, c_in, *shape)
-    with torch.no_grad():
-        return run(basis).flatten(1).T
 
 
 def without_bias(layer):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from draws import noise
+from networks import linear_net, small_net
 from states import assert_same_state, state_of
 from tolerances import ATOL, SIGMAS
 from torch import nn
@@ -16,27 +17,6 @@ from freqsense.spectra import power_spectrum
 
 SHAPES = [(8, 8), (7, 7), (6, 9), (7, 4)]
 TIGHT = ATOL[torch.float64]
-
-
-def small_net(channels=2, n_outputs=3, seed=0):
-    """A non-linear network for any image size, with everything whose mode matters."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        net = nn.Sequential(
-            nn.Conv2d(channels, 4, 3, padding=1),
-            nn.BatchNorm2d(4),
-            nn.ReLU(inplace=True),
-            nn.Dropout(0.5),
-            nn.AdaptiveAvgPool2d(2),
-            nn.Flatten(),
-            nn.Linear(16, n_outputs),
-        ).double()
-        net(noise(64, channels, 8, 8))  # running statistics of its own
-    return net
-
-
-def linear_net(*, shape, n_outputs=1, seed=0):
-    return models.linear_cnn(2, width=3, shape=shape, n_outputs=n_outputs, seed=seed).double()
 
 
 def even_net(b):
@@ -113,7 +93,7 @@ def test_def_fourier_heat_map(shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_prop_heat_map_linear(shape):
     """The expected error in closed form, and what is monotone in a(ω)."""
-    model = linear_net(shape=shape)
+    model = linear_net(2, shape)
     x, y = task(model, (1, *shape), n=400, flipped=100)
     margins = y * model(x)[:, 0].detach()
     v = 4.0
@@ -127,7 +107,7 @@ def test_prop_heat_map_linear(shape):
     errors = fourier_heat_map(model, x, y, norm=v).errors.flatten()
     assert ((errors - each.mean(1)).abs() <= SIGMAS * spread + TIGHT).all()
     # Negative control: the amplitudes of another linear network miss by far.
-    other = theory.end_to_end(linear_net(shape=shape, seed=5))[..., 0, 0].abs().flatten().detach()
+    other = theory.end_to_end(linear_net(2, shape, seed=5))[..., 0, 0].abs().flatten().detach()
     missed = ((margins <= v * other[:, None]).double() + (margins <= -v * other[:, None])) / 2
     assert ((errors - missed.mean(1)).abs() > SIGMAS * spread + TIGHT).any()
     # The right images fail more and the wrong ones less as a grows, neither beyond one half.
@@ -225,7 +205,7 @@ def test_eq_error_rate():
     x, y = task(model.eval(), (2, 8, 8), flipped=3)
     for batch_size in (1, 7, 100):
         assert error_rate(model.train(), x, y, batch_size=batch_size) == 3 / 40
-    one = linear_net(shape=(6, 5))
+    one = linear_net(2, (6, 5))
     x, y = task(one, (1, 6, 5), flipped=5)
     assert error_rate(one, x, y) == error_rate(one, x.float(), y[:, None].int()) == 1 / 8
     assert error_rate(one, x, -y) == 7 / 8
@@ -295,7 +275,7 @@ def test_eq_pgd(norm, random_start):
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 7, 7), (3, 6, 9)])
 def test_prop_pgd_linear(shape):
-    model = linear_net(shape=shape)
+    model = linear_net(2, shape)
     x, y = task(model, shape, flipped=5)
     leaf = x[:1].clone().requires_grad_()
     (gradient,) = torch.autograd.grad(model(leaf).sum(), leaf)
@@ -322,7 +302,7 @@ def test_prop_pgd_linear(shape):
 
 def test_prop_pgd_linear_of_two_classes():
     """With two outputs it is the gradient of their difference."""
-    model = linear_net(shape=(2, 6, 5), n_outputs=2)
+    model = linear_net(2, (2, 6, 5), n_outputs=2)
     x, y = task(model, (2, 6, 5), flipped=5)
     leaf = x[:1].clone().requires_grad_()
     (gradient,) = torch.autograd.grad((model(leaf) * torch.tensor([1.0, -1.0])).sum(), leaf)
@@ -333,7 +313,7 @@ def test_prop_pgd_linear_of_two_classes():
 
 
 def test_the_pull_of_a_start_shrinks_by_the_stated_factor():
-    model, rho, eta = linear_net(shape=(6, 6)), 1.0, 0.5
+    model, rho, eta = linear_net(2, (6, 6)), 1.0, 0.5
     x, y = task(model, (1, 6, 6))
     B = theory.end_to_end(model)[..., 0, 0].detach()
     direction = -fourier.ifft2(B.conj()).real / B.abs().square().sum().sqrt()
@@ -352,7 +332,7 @@ def test_the_pull_of_a_start_shrinks_by_the_stated_factor():
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_pgd_where_the_loss_saturates(n_outputs):
     """A margin at which the loss is 0 in float32 still has a direction."""
-    model = linear_net(shape=(6, 6), n_outputs=n_outputs).float()
+    model = linear_net(2, (6, 6), n_outputs=n_outputs).float()
     with torch.no_grad():
         model.head.mul_(1e4)
     x = noise(5, 1, 6, 6, dtype=torch.float32)
@@ -384,7 +364,7 @@ def test_a_model_that_writes_into_its_input():
 
 
 def test_adversarial_draws_a_new_start_each_time():
-    model, generator = linear_net(shape=(6, 6)), torch.Generator().manual_seed(0)
+    model, generator = linear_net(2, (6, 6)), torch.Generator().manual_seed(0)
     x, y = task(model, (1, 6, 6))
     augment = robustness.adversarial(model, radius=0.5, steps=1)
     first, second = (augment(x, y, generator) for _ in range(2))
@@ -435,7 +415,7 @@ def test_the_model_is_left_as_it_was(call):
     model.train()
     model[1].eval()
     model[0].bias.requires_grad_(False)
-    model[6].weight.grad = torch.ones_like(model[6].weight)
+    model[-1].weight.grad = torch.ones_like(model[-1].weight)
     before, pixels = state_of(model), x.clone()
     result = call(model, x, y)
     assert_same_state(before, state_of(model))
@@ -472,11 +452,11 @@ def test_eq_gaussian_augmentation():
 
 def test_regimes_train_and_repeat():
     shape = (6, 7)
-    teacher = linear_net(shape=shape, seed=7)
+    teacher = linear_net(2, shape, seed=7)
     x, y = task(teacher, (1, *shape), n=96)
 
     def trained(make_augment, make_penalty=lambda: None):
-        model = linear_net(shape=shape, seed=1)
+        model = linear_net(2, shape, seed=1)
         history = training.train(
             model,
             x,
@@ -513,7 +493,7 @@ def test_adversarial_training_resists_the_attack():
     attack = {"radius": 0.6, "norm": "linf", "steps": 5}
 
     def attacked_error(adversary):
-        model = linear_net(shape=(8, 8), seed=1)
+        model = linear_net(2, (8, 8), seed=1)
         augment = robustness.adversarial(model, **attack) if adversary else None
         options = {"loss": "logistic", "optimizer": "adam", "augment": augment}
         training.train(model, x, y, epochs=30, lr=0.02, weight_decay=0.0, **options)
@@ -526,7 +506,7 @@ def test_adversarial_training_resists_the_attack():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_eq_band_penalty(shape):
     """The mean over signs is the squared sensitivity summed over the band."""
-    model, low, high = linear_net(shape=(2, *shape), n_outputs=3), 1.2, 3.1
+    model, low, high = linear_net(2, (2, *shape), n_outputs=3), 1.2, 3.1
     x = noise(5, 2, *shape).requires_grad_()
     penalty = band_penalty(0.7, low=low, high=high)
     torch.manual_seed(0)
@@ -565,11 +545,11 @@ def test_band_penalty_of_one_output_is_exact_and_differentiable():
 
 def test_a_band_penalty_makes_a_network_deaf_in_its_band():
     shape, low, high = (8, 8), 2, 3.5
-    teacher = linear_net(shape=shape, seed=7)
+    teacher = linear_net(2, shape, seed=7)
     x, y = task(teacher, (1, *shape), n=200)
 
     def share(penalty):
-        model = linear_net(shape=shape, seed=1)
+        model = linear_net(2, shape, seed=1)
         training.train(
             model, x, y, epochs=15, lr=0.1, weight_decay=0.0, loss="logistic", penalty=penalty
         )

@@ -8,34 +8,16 @@ import numpy as np
 import pytest
 import torch
 from draws import noise
+from networks import end_to_end, small_net
 from states import assert_same_state, state_of
 from tolerances import ATOL, SIGMAS
 from torch import nn
 
-from freqsense import fourier, layers, models
+from freqsense import fourier, models
 from freqsense.sensitivity import SensitivityMap, measure_sensitivity, slope
 
 SHAPES = [(8, 8), (7, 7), (6, 9), (7, 4)]
 TIGHT = ATOL[torch.float64]
-
-
-def small_net(channels=2, n_outputs=3, seed=0):
-    """A non-linear network for any image size, with everything whose mode matters."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        net = nn.Sequential(
-            nn.Conv2d(channels, 4, 3, padding=1),
-            nn.BatchNorm2d(4),
-            nn.Tanh(),
-            nn.Dropout(0.5),
-            nn.Conv2d(4, 3, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.AdaptiveAvgPool2d(2),
-            nn.Flatten(),
-            nn.Linear(12, n_outputs),
-        ).double()
-        net(noise(64, channels, 8, 8))  # running statistics of its own
-    return net
 
 
 def jacobians(model, x):
@@ -49,14 +31,6 @@ def jacobians(model, x):
     return torch.stack(
         [torch.autograd.functional.jacobian(outputs_of, xhat) for xhat in spectra]
     ).abs()
-
-
-def end_to_end(model):
-    """B (H, W, K, C) of a linear network, from its transfer matrices."""
-    b = torch.fft.fft2(model.head, norm="ortho").conj().permute(2, 3, 0, 1)
-    for layer in reversed(model.convolutions):
-        b = b @ layers.transfer_function(layer, model.shape[1:])
-    return b.detach()
 
 
 @pytest.mark.parametrize("shape", SHAPES)

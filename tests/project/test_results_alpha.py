@@ -1,11 +1,10 @@
 """The recorded exponents: measured again, they come out as they stand in the table."""
 
-import importlib.util
 import os
 
 import pytest
+import recorded
 
-CIFAR10 = "FREQSENSE_CIFAR10"
 NUMBERS = ("alpha", "stderr", "low", "high")
 # Both sides are rounded to three digits: numbers that are equal but for rounding errors may fall on
 # two sides of a half, one unit apart.
@@ -13,17 +12,13 @@ LAST_DIGIT = 1.01e-3
 
 
 @pytest.fixture(scope="module")
-def script(repository):
-    path = repository / "results" / "measure_alpha.py"
-    specification = importlib.util.spec_from_file_location("measure_alpha", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def script():
+    return recorded.script("measure_alpha")
 
 
 @pytest.fixture(scope="module")
-def record(script):
-    return script.read_record()
+def record():
+    return recorded.table("alpha")
 
 
 def key(row):
@@ -42,14 +37,14 @@ def differences(record, measured):
 
 
 def test_the_photographs_measure_as_recorded(script, record):
-    measured = [*script.measure_photographs(), *script.measure_patches()]
+    measured = [*script["measure_photographs"](), *script["measure_patches"]()]
     assert differences(record, measured) == []
     assert len(measured) == sum(not row["data"].startswith("CIFAR-10") for row in record)
 
 
-@pytest.mark.skipif(CIFAR10 not in os.environ, reason=f"{CIFAR10} names no CIFAR-10 archive")
+@recorded.needs_cifar10
 def test_cifar10_measures_as_recorded(script, record):
-    measured = list(script.measure_cifar10(os.environ[CIFAR10]))
+    measured = list(script["measure_cifar10"](os.environ[recorded.CIFAR10]))
     assert differences(record, measured) == []
     assert len(measured) == sum(row["data"].startswith("CIFAR-10") for row in record)
 

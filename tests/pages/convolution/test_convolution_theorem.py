@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from draws import noise
+from matrices import modes
 from tolerances import ATOL
 from torch import nn
 
@@ -29,15 +30,6 @@ def circulant(first_row):
         first_row[(r[0] - p[0]) % height, (r[1] - p[1]) % width] for p in places for r in places
     ]
     return torch.stack(entries).reshape(len(places), len(places))
-
-
-def modes(shape):
-    """Fourier modes as columns (D, D), in the order of fft2, from their definition."""
-    ky, kx = fourier.frequencies(shape)
-    y, x = torch.meshgrid(*(torch.arange(side).double() for side in shape), indexing="ij")
-    turns = torch.outer(y.flatten(), ky.flatten()) / shape[0]
-    turns = turns + torch.outer(x.flatten(), kx.flatten()) / shape[1]
-    return torch.exp(2j * torch.pi * turns) / math.sqrt(shape[0] * shape[1])
 
 
 def along_row(taps):

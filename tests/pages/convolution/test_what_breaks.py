@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from draws import fields, noise
+from matrices import dense, modes
 from scipy.integrate import quad
 from tolerances import ATOL, SIGMAS
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d, pad
@@ -16,10 +18,6 @@ KERNELS = [(3, 3), (2, 4), (5, 1), (4, 3)]
 
 each_shape = pytest.mark.parametrize("shape", SHAPES)
 each_kernel = pytest.mark.parametrize("size", KERNELS)
-
-
-def randn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def convolve(x, w, mode):
@@ -44,22 +42,9 @@ def inside_share(size, shape):
     return sides[0][:, None] * sides[1]
 
 
-def dense(run, shape):
-    """Matrix (D, D) of a linear map of images."""
-    pixels = torch.eye(math.prod(shape), dtype=torch.float64).reshape(-1, 1, *shape)
-    return run(pixels).flatten(1).T
-
-
-def modes(shape):
-    """All Fourier modes as columns, (D, D)."""
-    ky, kx = (k.flatten().long().tolist() for k in fourier.frequencies(shape))
-    waves = [fourier.fourier_mode(shape, a, b).flatten() for a, b in zip(ky, kx, strict=True)]
-    return torch.stack(waves, 1)
-
-
 def frequency_matrix(run, shape):
     waves = modes(shape)
-    return waves.conj().T @ dense(run, shape).to(torch.complex128) @ waves
+    return waves.conj().T @ dense(run, 1, shape).to(torch.complex128) @ waves
 
 
 def off_share(matrix):
@@ -77,7 +62,7 @@ def energy(x):
 @each_shape
 @each_kernel
 def test_thm_border_leak(shape, size):
-    x, w = randn(1, 1, *shape), randn(1, 1, *size, seed=1)
+    x, w = noise(1, 1, *shape), noise(1, 1, *size, seed=1)
     difference = (convolve(x, w, "circular") - convolve(x, w, "constant"))[0, 0]
     expected = torch.zeros(shape, dtype=torch.float64)
     for weight, (sy, sx) in zip(w.flatten(), offsets(size), strict=True):
@@ -96,7 +81,7 @@ def test_thm_border_leak(shape, size):
 @pytest.mark.parametrize("size", [(3, 3), (5, 2)])
 def test_thm_border_leak_mean_square_on_white_noise(size):
     shape, n = (7, 10), 20_000
-    x, w = randn(n, 1, *shape), randn(1, 1, *size, seed=1)
+    x, w = noise(n, 1, *shape), noise(1, 1, *size, seed=1)
     difference = convolve(x, w, "circular") - convolve(x, w, "constant")
     measured = difference.square().mean((0, 1))
     stays = convolve(torch.ones(1, 1, *shape, dtype=torch.float64), w.square(), "constant")[0, 0]
@@ -111,9 +96,9 @@ def test_thm_border_leak_reaches_as_far_as_the_layers_add_up(size):
     shape, n_layers = (21, 24), 3
     outputs = {}
     for mode in ("circular", "constant"):
-        x = randn(2, 1, *shape)
+        x = noise(2, 1, *shape)
         for seed in range(n_layers):
-            x = convolve(x, randn(1, 1, *size, seed=seed + 1), mode).relu()
+            x = convolve(x, noise(1, 1, *size, seed=seed + 1), mode).relu()
         outputs[mode] = x
     difference = (outputs["circular"] - outputs["constant"]).abs().amax((0, 1))
     near = [n_layers * ((k - 1) // 2) for k in size]
@@ -126,10 +111,10 @@ def test_thm_border_leak_reaches_as_far_as_the_layers_add_up(size):
 @each_shape
 @each_kernel
 def test_def_frequency_matrix(shape, size):
-    w = randn(1, 1, *size)
+    w = noise(1, 1, *size)
     layer = layers.CircularConv2d(1, 1, size, bias=False).double()
     layer.weight.data.copy_(w)
-    x = randn(3, 1, *shape, seed=1)
+    x = noise(3, 1, *shape, seed=1)
     for mode in ("circular", "constant"):
         matrix = frequency_matrix(lambda x, mode=mode: convolve(x, w, mode), shape)
         xhat = fourier.fft2(x).flatten(1)
@@ -146,7 +131,7 @@ def test_def_frequency_matrix(shape, size):
 @each_shape
 @each_kernel
 def test_thm_border_share(shape, size):
-    w, c = randn(1, 1, *size), inside_share(size, shape)
+    w, c = noise(1, 1, *size), inside_share(size, shape)
     matrix = frequency_matrix(lambda x: convolve(x, w, "constant"), shape)
     tapered = frequency_matrix(lambda x: convolve(x, w * c, "circular"), shape)
     assert torch.allclose(torch.diag(matrix.diagonal()), tapered, atol=TIGHT)
@@ -180,7 +165,7 @@ def test_eq_image_share(seed):
         reached = x[..., rows, columns].square().sum()
         wrong += (1 - share) ** 2 * reached + share**2 * (total - reached)
         kept += reached
-    w = randn(40_000, 1, k, k, seed=seed)
+    w = noise(40_000, 1, k, k, seed=seed)
     y = convolve(x, w, "constant")
     off = y - convolve(x, w * c, "circular")
     assert abs(off.square().sum() / y.square().sum() / (wrong / kept) - 1) < 0.05
@@ -219,7 +204,7 @@ def stays(shape, stride):
 
 @each_stride
 def test_thm_aliasing(shape, stride):
-    x = randn(3, 1, *shape) + 1j * randn(3, 1, *shape, seed=1)
+    x = noise(3, 1, *shape) + 1j * noise(3, 1, *shape, seed=1)
     yhat = fourier.fft2(x[..., :: stride[0], :: stride[1]])
     assert torch.allclose(
         yhat, fold(fourier.fft2(x), stride) / math.prod(stride) ** 0.5, atol=TIGHT
@@ -242,7 +227,7 @@ def test_thm_aliasing_needs_a_stride_that_divides_the_side():
 def test_cor_aliased_share(shape, stride):
     n = 20_000
     power = 1 / (1 + fourier.radial_frequency(shape)) ** 2
-    x = fourier.ifft2(power.sqrt() * fourier.fft2(randn(n, 1, *shape))).real
+    x = fields(power[None], n)
     measured = fourier.fft2(x[..., :: stride[0], :: stride[1]]).abs().square()[:, 0]
     predicted = fold(power, stride) / math.prod(stride)
     error = measured.std(0) / n**0.5
@@ -294,7 +279,7 @@ def subsample(x, f):
 @pytest.mark.parametrize("shape", [(8, 8), (12, 8), (9, 9), (9, 15)])
 def test_def_equivariance_error(shape):
     f = 3 if shape[0] % 2 else 2
-    x = randn(50, 1, *shape)
+    x = noise(50, 1, *shape)
     x = x - x.mean((-2, -1), keepdim=True)
     # A shift by whole pixels of the small image is exact for every pooling.
     for pool in (subsample, avg_pool2d, max_pool2d):
@@ -439,7 +424,7 @@ def test_lem_stein(name):
     g, slope = ACTIVATIONS[name]
     assert abs(hermite_mean(lambda u: g(u) * u) - slope) < TIGHT  # E g(u)u = E g'
     sigma, n = 1.0, 400_000
-    u, r = randn(2, n)
+    u, r = noise(2, n)
     for rho in (-0.5, 0.3, 0.9):
         v = rho * u + math.sqrt(1 - rho**2) * r
         product = g(u) * v
@@ -520,7 +505,7 @@ def test_eq_arc_cosine_series():
 
 @each_kernel
 def test_thm_kernel_samples(size):
-    w = randn(1, 1, *size)
+    w = noise(1, 1, *size)
     shape = (5 * size[0], 3 * size[1])
     layer = layers.CircularConv2d(1, 1, size, bias=False).double()
     layer.weight.data.copy_(w)
@@ -546,7 +531,7 @@ def test_thm_bernstein(k):
     waves = torch.exp(1j * theta[:, None] * t)
     extreme = torch.zeros(1, k, dtype=torch.float64)
     extreme[0, [0, -1]] = 0.5
-    for w in (randn(400, k), randn(400, k, seed=1).cumsum(1)):
+    for w in (noise(400, k), noise(400, k, seed=1).cumsum(1)):
         T, slope = (z @ w.T.to(z.dtype) for z in (waves, 1j * waves * t))
         # The maximum on a fine grid is a little below the true one.
         assert (slope.abs().amax(0) <= (k - 1) / 2 * T.abs().amax(0) * (1 + 1e-4)).all()
@@ -596,8 +581,8 @@ def band_share(T, band):
 @pytest.mark.parametrize("size", [(3, 3), (2, 4), (5, 1)])
 def test_def_band_share(shape, size):
     band = fourier.radial_mask(shape, 1.5, 3)
-    w, n = randn(1, 1, *size), 20_000
-    y = convolve(randn(n, 1, *shape, seed=1), w, "circular")
+    w, n = noise(1, 1, *size), 20_000
+    y = convolve(noise(n, 1, *shape, seed=1), w, "circular")
     power = fourier.fft2(y).abs().square()[:, 0]
     inside, total = power[:, band].sum(1), power.flatten(1).sum(1)
     share = band_share(transfer(w, shape), band)
@@ -616,9 +601,9 @@ def test_thm_band_share(shape, size):
     assert values[0] > -TIGHT
     assert values[-1] <= math.prod(size) * int(band.sum()) / band.numel() + TIGHT
     for seed in range(20):  # one channel or several, none does better
-        w = randn(3, 2, *size, seed=seed)
+        w = noise(3, 2, *size, seed=seed)
         assert band_share(transfer(w, shape), band) < values[-1]
-        near = best + 0.01 * randn(1, 1, *size, seed=seed)
+        near = best + 0.01 * noise(1, 1, *size, seed=seed)
         assert band_share(transfer(near, shape), band) <= values[-1] + TIGHT
 
 
@@ -639,7 +624,7 @@ def test_thm_band_share_grows_to_one(shape):
 def test_thm_depth_adds_degrees(shape):
     sizes, channels = [(3, 3), (2, 4), (3, 1)], [1, 3, 2, 1]
     layer_weights = [
-        randn(b, a, *size, seed=seed)
+        noise(b, a, *size, seed=seed)
         for seed, (a, b, size) in enumerate(zip(channels[:-1], channels[1:], sizes, strict=True))
     ]
     T = torch.eye(1, dtype=torch.complex128)
@@ -661,7 +646,7 @@ def test_thm_depth_adds_degrees(shape):
 @pytest.mark.parametrize("seed", range(5))
 def test_thm_depth_adds_degrees_loses_nothing_in_one_dimension(seed):
     n_layers, n = 3 + seed % 2, 24
-    target = randn(1, 1, 1, 2 * n_layers + 1, seed=seed)
+    target = noise(1, 1, 1, 2 * n_layers + 1, seed=seed)
     roots = [complex(r) for r in _roots(target.flatten())]
     pairs = [r for r in roots if r.imag > 1e-12]
     real = sorted(r.real for r in roots if abs(r.imag) <= 1e-12)
@@ -687,7 +672,7 @@ def _roots(coefficients):
 @pytest.mark.parametrize("seed", range(3))
 def test_thm_depth_adds_degrees_in_two_dimensions(seed):
     # The Jacobian of (v, w) -> v * w, 18 numbers to 25, has rank 8L + 1 = 17: products are thin.
-    v, w = randn(2, 1, 1, 3, 3, seed=seed)
+    v, w = noise(2, 1, 1, 3, 3, seed=seed)
 
     def product(pair):
         first, second = pair
@@ -696,7 +681,7 @@ def test_thm_depth_adds_degrees_in_two_dimensions(seed):
     jacobian = torch.autograd.functional.jacobian(product, torch.stack([v, w])).reshape(25, 18)
     assert torch.linalg.matrix_rank(jacobian) == 17
     # With a channel for each of the 25 offsets, any 5 x 5 kernel is two layers of 3 x 3.
-    target = randn(1, 1, 5, 5, seed=seed + 10)
+    target = noise(1, 1, 5, 5, seed=seed + 10)
     first, second = torch.zeros(25, 1, 3, 3).double(), torch.zeros(1, 25, 3, 3).double()
     for at, (sy, sx) in enumerate(offsets((5, 5))):
         hy, hx = (max(-1, min(1, s)) for s in (sy, sx))

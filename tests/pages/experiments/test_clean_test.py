@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import recorded
 import torch
 import xarray
 import yaml
@@ -216,12 +217,12 @@ def test_linear_networks_have_the_slope_of_the_exact_minimiser(small_slopes):
 
 @pytest.mark.parametrize("name", ["clean", "clean-leaves", "clean-myrtle"])
 def test_the_record_is_complete_and_the_page_names_its_command(name, repository):
-    declared = yaml.safe_load((repository / f"results/{name}.yaml").read_text("utf-8"))
-    with xarray.open_dataset(repository / f"results/{name}.nc") as record:
-        assert json.loads(record.attrs["missing"]) == []
-        assert json.loads(record.attrs["failures"]) == []
-        for axis, values in declared["grid"].items():
-            assert record[axis].values.tolist() == values
-        assert not record.sensitivity.isnull().any()
+    declared = yaml.safe_load((recorded.RESULTS / f"{name}.yaml").read_text("utf-8"))
+    record = recorded.dataset(name)
+    assert json.loads(record.attrs["missing"]) == []
+    assert json.loads(record.attrs["failures"]) == []
+    for axis, values in declared["grid"].items():
+        assert record[axis].values.tolist() == values
+    assert not record.sensitivity.isnull().any()
     page = (repository / "book/experiments/clean-test.md").read_text("utf-8")
     assert f"python -m freqsense sweep results/{name}.yaml --workers 2" in page

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import xarray
+import recorded
 
 from freqsense import experiments
 
@@ -11,8 +11,8 @@ RELU = ("conv_actually-2", "conv_actually-3-5x5")
 
 
 @pytest.fixture(scope="module")
-def clean(repository):
-    record = xarray.load_dataset(repository / "results" / "clean.nc")
+def clean():
+    record = recorded.dataset("clean")
     return record.squeeze([name for name in record.dims if record.sizes[name] == 1])
 
 

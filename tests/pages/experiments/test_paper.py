@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
+import recorded
 import torch
-import xarray
 
 from freqsense import experiments, fourier, models
 from freqsense._configuration import read_sweep
@@ -16,21 +16,21 @@ FULL = {"paper-cifar10-full": 900, "paper-imagenette": 180}
 
 
 @pytest.fixture(scope="module")
-def record(repository):
-    return xarray.load_dataset(repository / "results" / "paper-cifar10.nc")
+def record():
+    return recorded.dataset("paper-cifar10")
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_the_declared_sweeps_can_be_read(repository, tmp_path, name):
-    sweep = read_sweep(repository / "results" / f"{name}.yaml", tmp_path)
+def test_the_declared_sweeps_can_be_read(tmp_path, name):
+    sweep = read_sweep(recorded.RESULTS / f"{name}.yaml", tmp_path)
     assert len(sweep.configurations) == FULL[name]
     assert not list(tmp_path.iterdir())  # nothing was run
-    assert not (repository / "results" / f"{name}.nc").exists(), "the page says that it is not run"
+    assert not (recorded.RESULTS / f"{name}.nc").exists(), "the page says that it is not run"
 
 
-def test_the_full_sweep_has_every_network_of_the_narrow_one(repository, tmp_path):
+def test_the_full_sweep_has_every_network_of_the_narrow_one(tmp_path):
     full, narrow = (
-        read_sweep(repository / "results" / f"{name}.yaml", tmp_path).grid
+        read_sweep(recorded.RESULTS / f"{name}.yaml", tmp_path).grid
         for name in ("paper-cifar10-full", "paper-cifar10")
     )
     assert set(narrow["architecture"]) <= set(full["architecture"])
@@ -40,8 +40,8 @@ def test_the_full_sweep_has_every_network_of_the_narrow_one(repository, tmp_path
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_every_declared_network_can_be_built(repository, tmp_path, name):
-    grid = read_sweep(repository / "results" / f"{name}.yaml", tmp_path).grid
+def test_every_declared_network_can_be_built(tmp_path, name):
+    grid = read_sweep(recorded.RESULTS / f"{name}.yaml", tmp_path).grid
     side = grid.get("size", [32])[0]
     for architecture in grid["architecture"]:
         model = models.build(architecture, width=2, shape=(3, side, side), n_outputs=10)
@@ -49,9 +49,9 @@ def test_every_declared_network_can_be_built(repository, tmp_path, name):
             assert model.eval()(torch.zeros(1, 3, side, side)).shape == (1, 10)
 
 
-def test_the_cutoffs_of_imagenette_are_those_of_the_paper(repository, tmp_path):
+def test_the_cutoffs_of_imagenette_are_those_of_the_paper(tmp_path):
     # The paper cuts at int(ratio * 224 / 2) cycles per image of 224 pixels.
-    grid = read_sweep(repository / "results" / "paper-imagenette.yaml", tmp_path).grid
+    grid = read_sweep(recorded.RESULTS / "paper-imagenette.yaml", tmp_path).grid
     side = grid["size"][0]
     expected = [f"high_pass:{int(ratio * 112) * side // 224}" for ratio in (7.14e-2, 0.5)]
     assert grid["image_filter"] == ["none", *expected]
@@ -81,8 +81,8 @@ def test_radii_counted_from_the_middle_of_the_array_are_wrong():
     assert [float(true[0, k]) for k in (0, CUT, -CUT)] == [0, CUT, CUT]
 
 
-def test_the_record_is_what_its_grid_says(repository, tmp_path, record):
-    sweep = read_sweep(repository / "results" / "paper-cifar10.yaml", tmp_path)
+def test_the_record_is_what_its_grid_says(tmp_path, record):
+    sweep = read_sweep(recorded.RESULTS / "paper-cifar10.yaml", tmp_path)
     made = json.loads(record.attrs["configuration"])
     assert made["grid"] == sweep.grid
     assert json.loads(record.attrs["missing"]) == []

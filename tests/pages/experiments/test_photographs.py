@@ -1,15 +1,12 @@
 """Claims of the page "Training CNNs on photographs", on smaller images and over seeds."""
 
-from pathlib import Path
-
 import pytest
+import recorded
 import torch
-import xarray
 
 from freqsense import experiments, fourier, images, models
 from freqsense.sensitivity import measure_sensitivity, slope
 
-RESULTS = Path(__file__).parents[3] / "results"
 SEEDS = [0, 1, 2]
 
 
@@ -25,9 +22,8 @@ def small_task(seed=0, labels="true"):
     )  # fmt: skip
 
 
-def recorded(name):
-    with xarray.open_dataset(RESULTS / f"{name}.nc") as record:
-        return record.load().squeeze(["data", "weight_decay", "n_train", "n_test", "epochs"])
+def measured(name):
+    return recorded.dataset(name).squeeze(["data", "weight_decay", "n_train", "n_test", "epochs"])
 
 
 def slopes(rings):
@@ -44,7 +40,7 @@ def test_the_task_has_as_many_classes_as_colour_photographs(seed):
 
 
 def test_three_networks_take_a_slope_in_every_seed_and_none_has_one_untrained():
-    plain = recorded("hard-photographs").sel(image_filter="high_pass:1")
+    plain = measured("hard-photographs").sel(image_filter="high_pass:1")
     inherit = plain.sel(architecture=["conv_actually-2", "conv_actually-3-5x5", "myrtle_cnn"])
     assert (slopes(inherit.sensitivity) < -0.2).all()
     assert (slopes(inherit.sensitivity) < slopes(inherit.untrained) - 0.2).all()
@@ -54,7 +50,7 @@ def test_three_networks_take_a_slope_in_every_seed_and_none_has_one_untrained():
 
 
 def test_shuffled_labels_take_most_of_the_slope_away_in_every_seed():
-    control = recorded("random-labels").sel(image_filter="high_pass:1")
+    control = measured("random-labels").sel(image_filter="high_pass:1")
     relu = control.sel(architecture=["conv_actually-2", "conv_actually-3-5x5"])
     true, random = (slopes(relu.sensitivity.sel(labels=kind)) for kind in ("true", "random"))
     assert (random < 0).all()
@@ -63,7 +59,7 @@ def test_shuffled_labels_take_most_of_the_slope_away_in_every_seed():
 
 def test_a_linear_network_fits_training_patches_and_guesses_on_others():
     linear = (
-        recorded("hard-photographs")
+        measured("hard-photographs")
         .sel(image_filter="high_pass:1")
         .sel(architecture="linear_cnn-2")
     )

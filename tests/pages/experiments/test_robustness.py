@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from draws import noise
+from draws import fields, noise
+from networks import linear_net
 from tolerances import ATOL, SIGMAS
 from torch.nn.functional import softplus
 
@@ -12,16 +13,6 @@ from freqsense import fourier, images, models, robustness, sensitivity, theory, 
 
 TIGHT = ATOL[torch.float64]
 SHAPES = [(1, 6, 6), (2, 5, 7)]
-
-
-def network(shape, n_outputs=1, seed=0):
-    return models.linear_cnn(2, width=3, shape=shape, n_outputs=n_outputs, seed=seed).double()
-
-
-def noise_of_power(power, n, seed):
-    """Stationary Gaussian noise (n, C, H, W), its channels independent, of a given even power."""
-    white = noise(n, *power.shape, seed=seed)
-    return fourier.ifft2(power.sqrt() * fourier.fft2(white)).real
 
 
 def squared_loss(model, x, y):
@@ -35,11 +26,11 @@ def even_power(shape, seed):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_prop_noise_is_ridge(shape):
     """The added loss is half of Σ P S², for noise that is no whiter than the network."""
-    model, n = network(shape, n_outputs=2), 20_000
+    model, n = linear_net(2, shape, n_outputs=2), 20_000
     x, y = noise(n, *shape, seed=1), noise(n, 2, seed=2)
     S = sensitivity.measure_sensitivity(model, x[:2]).values
     power = S.square() / S.square().mean()
-    eta = noise_of_power(power, n, seed=4)
+    eta = fields(power, n, seed=4)
     added = squared_loss(model, x + eta, y) - squared_loss(model, x, y)
     expected = (power * S.square()).sum() / 2
     error = added.std() / math.sqrt(n)
@@ -72,18 +63,18 @@ def test_prop_noise_is_ridge_for_the_minimiser():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_prop_penalty_linear(shape):
     """The penalty μ adds to the squared loss what noise of power 2μ in the band adds."""
-    model, mu, low, high, n = network(shape), 0.7, 1.0, 2.6, 20_000
+    model, mu, low, high, n = linear_net(2, shape), 0.7, 1.0, 2.6, 20_000
     x, y = noise(n, *shape, seed=1), noise(n, 1, seed=2)
     few = x[:3].clone().requires_grad_()
     value = robustness.band_penalty(mu, low=low, high=high)(few, model(few)).detach()
     band = fourier.radial_mask(shape[1:], low, high).double()
     S = sensitivity.measure_sensitivity(model, x[:3]).values
     assert torch.allclose(value, mu * (band * S.square()).sum(), atol=TIGHT)
-    eta = noise_of_power((2 * mu * band).expand(shape), n, seed=4)
+    eta = fields((2 * mu * band).expand(shape), n, seed=4)
     added = squared_loss(model, x + eta, y) - squared_loss(model, x, y)
     error = added.std() / math.sqrt(n)
     assert abs(added.mean() - value) < SIGMAS * error < 0.2 * value
-    outside = noise_of_power((2 * mu * (1 - band)).expand(shape), n, seed=4)
+    outside = fields((2 * mu * (1 - band)).expand(shape), n, seed=4)
     elsewhere = squared_loss(model, x + outside, y) - squared_loss(model, x, y)
     assert abs(elsewhere.mean() - value) > SIGMAS * elsewhere.std() / math.sqrt(n)
 
@@ -91,7 +82,7 @@ def test_prop_penalty_linear(shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_prop_adversarial_linear(shape):
     """The worst loss is that of the margin less ρ times the dual norm, and no attack beats it."""
-    model, rho = network(shape), 0.4
+    model, rho = linear_net(2, shape), 0.4
     x, y = noise(30, *shape, seed=1), noise(30, seed=2).sign()
     B = theory.end_to_end(model).detach()[..., 0, :]
     b = fourier.ifft2(B.conj().permute(2, 0, 1)).real
@@ -117,12 +108,12 @@ def test_eq_adversarial_training():
     options = {"epochs": 1, "lr": lr, "weight_decay": 0.0, "batch_size": 32, "loss": "logistic"}
 
     def head_after(attack):
-        model = network(shape, seed=3)
+        model = linear_net(2, shape, seed=3)
         augment = robustness.adversarial(model, radius=rho) if attack else None
         training.train(model, x, y, augment=augment, **options)
         return model.head.detach()
 
-    twin = network(shape, seed=3)
+    twin = linear_net(2, shape, seed=3)
     norm = theory.end_to_end(twin)[..., 0, :].abs().square().sum().sqrt()
     softplus(rho * norm - y * twin(x)[:, 0]).mean().backward()
     expected = (twin.head - lr * twin.head.grad).detach()

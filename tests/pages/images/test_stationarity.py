@@ -1,26 +1,19 @@
 """Statements and the recorded table of the page on stationarity."""
 
 import ast
-import csv
 import math
 import os
-import runpy
 
 import pytest
+import recorded
 import torch
-from draws import noise
+from draws import all_shifts, noise
 from tolerances import ATOL, SIGMAS
 
 from freqsense import fourier, images, spectra
 
 TIGHT = ATOL[torch.float64]
 SHAPES = [(6, 6), (5, 5), (4, 7)]
-
-
-def all_shifts(x):
-    height, width = x.shape
-    rolled = [x.roll((a, b), (0, 1)) for a in range(height) for b in range(width)]
-    return torch.stack(rolled)[:, None]  # (D, 1, H, W)
 
 
 def pixel_moments(x):
@@ -36,7 +29,7 @@ def moments_move(x):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_def_stationary(shape):
-    x = all_shifts(noise(*shape))
+    x = all_shifts(noise(1, 1, *shape))
     assert moments_move(x) < TIGHT
     assert moments_move(x * torch.linspace(0.5, 1, shape[-1])) > 0.1  # brighter to the right
     assert moments_move(x[:1]) > 0.1  # one image alone
@@ -44,7 +37,7 @@ def test_def_stationary(shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_eq_circulant_power(shape):
-    x = all_shifts(noise(*shape))
+    x = all_shifts(noise(1, 1, *shape))
     moments = pixel_moments(x)
     power = spectra.power_spectrum(x, center=False).values[0]
     covariance = torch.fft.ifft2(power).real  # (1/D) sum over frequencies
@@ -68,7 +61,9 @@ def test_eq_shifted_covariance(shape):
 
 def stationary_on_the_plane(shape):
     """Patches of all shifts of one image three times as large: exact second moments."""
-    return all_shifts(noise(3 * shape[0], 3 * shape[1]).cumsum(0))[..., : shape[0], : shape[1]]
+    return all_shifts(noise(1, 1, 3 * shape[0], 3 * shape[1]).cumsum(2))[
+        ..., : shape[0], : shape[1]
+    ]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -95,8 +90,8 @@ def test_prop_border(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_border_function_of_the_recorded_table(shape):
-    border_alone = script()["border_alone"]
+def test_the_border_function_of_the_recorded_table(script, shape):
+    border_alone = script["border_alone"]
     x = stationary_on_the_plane(shape)
     sigma = spectra.frequency_covariance(x)[0]
     assert torch.allclose(border_alone(x), sigma, atol=TIGHT * float(sigma.abs().max()))
@@ -144,55 +139,50 @@ def test_eq_sampling_floor():
     assert naive.mean() > 0.2  # which would pass for a correlation
 
 
+@pytest.fixture(scope="module")
 def script():
-    return runpy.run_path(os.path.join(os.path.dirname(__file__), "../../../results", SCRIPT))
-
-
-SCRIPT = "measure_stationarity.py"
+    return recorded.script("measure_stationarity")
 
 
 @pytest.fixture(scope="module")
-def table(repository):
-    with open(repository / "results" / "stationarity.csv", newline="", encoding="utf-8") as stream:
-        return {row["set"]: row for row in csv.DictReader(stream)}
+def table():
+    return {row["set"]: row for row in recorded.table("stationarity")}
 
 
-def test_the_recorded_table_is_complete(table):
+def test_the_recorded_table_is_complete(script, table):
     names = ["patches of photographs", "CIFAR-10", "CIFAR-10, random windows"]
-    classes = [f"CIFAR-10, {name}" for name in script()["datasets"].CIFAR10_CLASSES]
+    classes = [f"CIFAR-10, {name}" for name in script["datasets"].CIFAR10_CLASSES]
     assert list(table) == names + classes
     total = sum(int(table[name]["images"]) for name in classes)
     assert total == int(table["CIFAR-10"]["images"])
     for row in table.values():
-        assert tuple(row) == script()["COLUMNS"]
+        assert tuple(row) == script["COLUMNS"]
         assert 0 < float(row["stderr"]) < 0.05
         assert 0 < float(row["border_alone"]) < 1 and 0 < float(row["off_diagonal"]) < 1
 
 
-def test_the_recorded_photographs_are_measured_again(table):
-    made = script()
+def test_the_recorded_photographs_are_measured_again(script, table):
     recorded = table["patches of photographs"]
-    pooled = torch.cat(made["photograph_parts"]())
+    pooled = torch.cat(script["photograph_parts"]())
     assert int(recorded["images"]) == len(pooled) and int(recorded["size"]) == pooled.shape[-1]
-    for key, value in made["measure_shares"](pooled).items():
+    for key, value in script["measure_shares"](pooled).items():
         # Four decimals are recorded, and float32 patches may differ in the last bit.
         assert abs(value - float(recorded[key])) < 2e-3
 
 
-@pytest.mark.skipif("FREQSENSE_CIFAR10" not in os.environ, reason="needs a CIFAR-10 archive")
-def test_the_recorded_cifar10_is_measured_again(table):
-    made = script()
-    for name, parts in made["cifar10_parts"](os.environ["FREQSENSE_CIFAR10"]).items():
+@recorded.needs_cifar10
+def test_the_recorded_cifar10_is_measured_again(script, table):
+    for name, parts in script["cifar10_parts"](os.environ[recorded.CIFAR10]).items():
         pooled = torch.cat(parts)
         if len(pooled) != int(table[name]["images"]):
             pytest.skip("the table was made from another part of the records")
-        for key, value in made["measure_shares"](pooled).items():
+        for key, value in script["measure_shares"](pooled).items():
             assert abs(value - float(table[name][key])) < 2e-3
 
 
 def test_the_page_shows_the_function_that_made_the_table(repository):
     page = (repository / "book/images/stationarity.md").read_text(encoding="utf-8")
-    made = (repository / "results" / SCRIPT).read_text(encoding="utf-8")
+    made = (recorded.RESULTS / "measure_stationarity.py").read_text(encoding="utf-8")
     start = page.index("def border_alone(")
     shown = ast.parse(page[start : page.index("return sigma", start) + len("return sigma")])
     shipped = {node.name: node for node in ast.parse(made).body if hasattr(node, "name")}

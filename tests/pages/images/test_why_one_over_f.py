@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from draws import noise
 from scipy.special import jv
 from tolerances import ATOL, SIGMAS
 
@@ -43,7 +44,7 @@ def shrunk_power(power, factor):
 
 @pytest.mark.parametrize(("shape", "factor"), [((12, 12), 2), ((15, 9), 3), ((8, 12), 4)])
 def test_eq_shrunk_transform(shape, factor):
-    x = torch.randn(2, 1, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = noise(2, 1, *shape)
     expected = fold(fourier.fft2(x) * block_gain(shape, factor), factor) / factor
     assert torch.allclose(fourier.fft2(images.shrink(x, factor)), expected, atol=ATOL64)
 

@@ -1,4 +1,4 @@
-"""Statements of the page on dynamics and implicit bias that tests/test_theory.py does not check."""
+"""Statements of the page on dynamics and implicit bias that the tests of theory do not check."""
 
 import math
 
@@ -6,39 +6,21 @@ import cvxpy as cp
 import numpy as np
 import pytest
 import torch
-from draws import noise
+from draws import moments, noise
+from networks import as_network, descend, factors, imbalances
 from scipy.integrate import solve_ivp
 from scipy.special import softmax
 from scipy.stats import spearmanr
 from tolerances import ATOL
 
-from freqsense import fourier, layers, models, theory
+from freqsense import fourier, models, theory
 
 TIGHT = ATOL[torch.float64]
 SHAPES = [(6, 6), (5, 5), (4, 7)]
 
 
-def moments(shape, seed=0):
-    """Even power (H, W) and a Hermitian cross-spectrum, as real images and targets have."""
-    power = 0.2 + fourier.fft2(noise(*shape, seed=seed)).abs().square()
-    return power, power * fourier.fft2(noise(*shape, seed=seed + 100)) / math.prod(shape) ** 0.5
-
-
-def factors(model):
-    """Scaled matrices A_l (H, W, C_out, C_in) of all layers, the head last."""
-    shape = model.shape[1:]
-    scale = math.prod(shape) ** -0.5
-    hidden = [scale * layers.transfer_function(c, shape) for c in model.convolutions]
-    return [*hidden, fourier.fft2(model.head).conj().permute(2, 3, 0, 1)]
-
-
 def balanced(B, depth, width=2):
-    shape = tuple(B.shape)
-    model = models.linear_cnn(depth, width=width, shape=shape).double()
-    weights = theory.realize(B[..., None, None], depth, width=width)
-    for p, w in zip([*(c.weight for c in model.convolutions), model.head], weights, strict=True):
-        p.data = w
-    return model
+    return as_network(theory.realize(B[..., None, None], depth, width=width))
 
 
 def slopes(model, loss):
@@ -61,26 +43,10 @@ def velocity(model, loss, quantity):
     return [(a - b) / (2 * step) for a, b in zip(*ends, strict=True)]
 
 
-def imbalance(model):
-    A = [a.detach() for a in factors(model)]
-    return [a @ a.mH - b.mH @ b for a, b in zip(A[:-1], A[1:], strict=True)]
-
-
 def gradient_of_map(B, loss):
     """G of the page: gradient of the loss with respect to the map, as Re tr(G* dB)."""
     B = B.detach().clone().requires_grad_()
     return torch.autograd.grad(loss(B), B)[0]
-
-
-def descend(model, loss, step, steps, every=1):
-    path, weights = [], list(model.parameters())
-    for k in range(steps + 1):
-        B = theory.end_to_end(model)
-        if k % every == 0:
-            path.append(B.detach()[..., 0, 0])
-        for w, g in zip(weights, torch.autograd.grad(loss(B), weights), strict=True):
-            w.data -= step * g
-    return torch.stack(path)
 
 
 def rank(a, b):
@@ -88,16 +54,18 @@ def rank(a, b):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_def_gradient_flow(shape):
-    """Descent differs from flow by an error proportional to the step, over a fixed time."""
-    power, cross = moments(shape)
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_def_gradient_flow(shape, depth):
+    """Descent differs from flow by an error proportional to the step, at all times."""
+    power, cross = moments(shape, floor=0.2)
     loss = theory.population_loss(power, cross)
-    start = 0.05 * cross / cross.abs()
-    exact = theory.learning_curves(power, cross, depth=2, times=torch.tensor([0.3]), start=0.05)
+    start, times = 0.05 * cross / cross.abs(), torch.linspace(0, 0.3, 11)
+    exact = theory.learning_curves(power, cross, depth=depth, times=times, start=0.05)
     errors = []
     for steps in (300, 600, 1200):
-        end = descend(balanced(start, 2), loss, 0.3 / steps, steps, steps)[-1].abs()
-        errors.append((end - exact[0]).norm())
+        path = descend(balanced(start, depth), loss, 0.3 / steps, steps, steps // 10).abs()
+        errors.append((path - exact).abs().max())
+    assert errors[0] < 0.05
     assert 1.8 < errors[0] / errors[1] < 2.2 and 1.8 < errors[1] / errors[2] < 2.2
 
 
@@ -109,7 +77,7 @@ def test_lem_conserved_balance(shape, depth, n_outputs, n_channels):
     loss = theory.quadratic_loss(x, y)
     model = models.linear_cnn(depth, width=3, shape=(n_channels, *shape), n_outputs=n_outputs)
     model = model.double()
-    for change in velocity(model, loss, imbalance):
+    for change in velocity(model, loss, imbalances):
         assert change.abs().max() < 1e-8
     # The layers themselves do move.
     parts = velocity(model, loss, lambda m: [a.detach() @ a.detach().mH for a in factors(m)])
@@ -190,7 +158,7 @@ def test_prop_imbalance(shape):
         model = models.linear_cnn(2, width=1, shape=shape, seed=seed).double()
         B = theory.end_to_end(model).detach()
         moved = velocity(model, loss, lambda m: [theory.end_to_end(m).detach()])[0]
-        delta = imbalance(model)[0].abs()
+        delta = imbalances(model)[0].abs()
         speed = (n_pixels**2 * delta.square() + 4 * n_pixels * B.abs().square()).sqrt()
         law = -speed * gradient_of_map(B, loss)
         assert (moved - law).abs().max() < 1e-6 * law.abs().max()
@@ -285,7 +253,7 @@ def test_thm_implicit_bias(shape, seed):
     n_pixels = math.prod(shape)
     model = models.linear_cnn(2, width=1, shape=shape, seed=seed).double()
     start = 0.1 * theory.end_to_end(model).detach().flatten().resolve_conj().numpy()
-    delta = 0.1 * imbalance(model)[0].real.flatten().numpy()
+    delta = 0.1 * imbalances(model)[0].real.flatten().numpy()
     for depth in (1, 2, 3):
         B = follow(Z, start, depth, delta if depth == 2 else 0.0)
         assert np.abs(B - B[mirror].conj()).max() < 1e-6 * np.abs(B).max()

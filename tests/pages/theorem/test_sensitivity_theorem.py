@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from draws import noise
+from draws import falling_power, moments, noise, white_teacher
+from formulas import scalar_objective
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
@@ -15,16 +16,6 @@ from freqsense import fourier, images, models, theory, training
 TIGHT = ATOL[torch.float64]
 SHAPES = [(6, 6), (5, 5), (4, 7)]
 positive = st.floats(0.05, 20)
-
-
-def real_moments(shape, seed=0):
-    """Even power (H, W) and a Hermitian cross-spectrum, as real images and targets have."""
-    power = fourier.fft2(noise(*shape, seed=seed)).abs().square()
-    return power, power * fourier.fft2(noise(*shape, seed=seed + 100)) / math.prod(shape) ** 0.5
-
-
-def scalar_objective(r, s, gamma, kappa, depth):
-    return s * r**2 / 2 - gamma * r + kappa * depth / 2 * r ** (2 / depth)
 
 
 def relative(s, weight_decay, depth, branch="global"):
@@ -39,7 +30,7 @@ def relative(s, weight_decay, depth, branch="global"):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_thm_scalar_problem(shape, depth):
-    power, cross = real_moments(shape)
+    power, cross = moments(shape)
     weight_decay, n_pixels = 3.0, math.prod(shape)
     kappa = weight_decay * n_pixels ** (1 / depth - 1)
     loss = theory.population_loss(power, cross)
@@ -187,7 +178,7 @@ def test_descent_multiplies_silent_frequencies_by_a_known_factor(depth, loss):
 @pytest.mark.parametrize("seed", range(3))
 def test_prop_local_minima(seed):
     shape, weight_decay, depth = (4, 5), 1.0, 3
-    power, cross = real_moments(shape, seed=seed)
+    power, cross = moments(shape, seed=seed)
     cross = 3 * cross
     loss = theory.population_loss(power, cross)
     upper = theory.predict_sensitivity(
@@ -265,14 +256,8 @@ def test_thm_other_losses(seed):
     assert ((measured - power * (h * B - 2 * a * teacher)).abs() > 20 * error).any()
 
 
-@pytest.mark.parametrize("depth", [1, 2])
-def test_logistic_loss_on_sampled_images_approaches_the_curve(depth):
-    shape, weight_decay = (6, 5), 0.05
-    power = fourier.radial_frequency(shape)
-    power = power.where(power > 0, math.inf) ** -2.0
-    power = power * 30 / power.sum()
-    teacher = fourier.fft2(noise(*shape))
-    teacher = teacher / teacher.abs() / 30**0.5
+def logistic_prediction(power, teacher, weight_decay, depth):
+    """For y = sign(u): s becomes h s, and c becomes a s b*, with a the density of u at 0."""
     a = 1 / math.sqrt(2 * math.pi * float((power * teacher.abs().square()).sum()))
 
     def predict(v):
@@ -283,8 +268,17 @@ def test_logistic_loss_on_sampled_images_approaches_the_curve(depth):
             depth=depth,
         )
 
-    v = brentq(lambda v: float((power * predict(v).square()).sum()) - v, 1e-9, 1e5)
-    expected, errors = predict(v), []
+    return predict(brentq(lambda v: float((power * predict(v).square()).sum()) - v, 1e-9, 1e5))
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_logistic_loss_on_sampled_images_approaches_the_curve(depth):
+    shape, weight_decay = (6, 5), 0.05
+    power = fourier.radial_frequency(shape)
+    power = power.where(power > 0, math.inf) ** -2.0
+    power = power * 30 / power.sum()
+    teacher = white_teacher(shape) / 30**0.5
+    expected, errors = logistic_prediction(power, teacher, weight_decay, depth), []
     for n in (1000, 16000):
         x = images.gaussian_field(n, shape=shape, alpha=2.0, seed=3).double()
         labels = (fourier.fft2(x[:, 0]) * teacher).sum((1, 2)).real.sign()
@@ -293,6 +287,34 @@ def test_logistic_loss_on_sampled_images_approaches_the_curve(depth):
         )
         errors.append(float((solution.B[..., 0, 0].abs() - expected).norm() / expected.norm()))
     assert errors[1] < 0.06 and errors[1] < errors[0] / 2
+
+
+def mirrored_task(power, teacher, n_pairs):
+    """Images of exactly this power, in pairs mirrored at the teacher, and the signs of u."""
+    white = noise(n_pairs, *power.shape).flatten(1)
+    normalised = torch.linalg.qr(white)[0] * math.sqrt(n_pairs)  # covariance 1, exactly
+    xhat = fourier.fft2(normalised.unflatten(1, power.shape)) * power.sqrt()
+    direction = power * teacher.conj() / power.sum()  # E[x̂ u] / E[u²], |b*| = 1
+    u = (xhat * teacher).real.sum((-2, -1))
+    mirrored = 2 * u[:, None, None] * direction - xhat
+    x = fourier.ifft2(torch.cat([xhat, mirrored])).real[:, None]
+    return x, torch.cat([u, u]).sign()
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_logistic_loss_on_gaussian_images_needs_two_scalars_only(depth):
+    """Stein's lemma; the rest is sampling error."""
+    power, teacher, weight_decay = falling_power((8, 8)), white_teacher((8, 8)), 0.1
+    x, y = mirrored_task(power, teacher, 60_000)
+    solution = theory.solve(
+        x, y, weight_decay=weight_decay, depth=depth, loss="logistic", tolerance=1e-8
+    )
+    solved = solution.B[..., 0, 0].abs()
+    expected = logistic_prediction(power, teacher, weight_decay, depth)
+    assert (solved - expected).norm() < 5e-3 * expected.norm()
+    assert torch.equal(solved < 1e-3 * solved.max(), expected == 0)
+    squared = theory.predict_sensitivity(power, power, weight_decay=weight_decay, depth=depth)
+    assert (solved - squared).norm() > 0.1 * squared.norm()  # that loss has another curve
 
 
 def test_adding_power_that_the_teacher_ignores_lowers_sensitivity():
@@ -333,7 +355,7 @@ def test_recoloured_images_with_fixed_labels_need_not_follow_power(s0, gamma0, d
 
 
 def test_noise_in_the_images_is_decay_at_depth_one_and_no_threshold_at_depth_two():
-    power, cross = real_moments((5, 6))
+    power, cross = moments((5, 6))
     noisy = power + 9.0
     one = theory.predict_sensitivity(noisy, cross, weight_decay=0.5, depth=1)
     decayed = theory.predict_sensitivity(power, cross, weight_decay=9.5, depth=1)

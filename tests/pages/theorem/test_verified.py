@@ -1,14 +1,21 @@
 """The page that puts trained weights beside the theory: its lemma, and its claims over seeds."""
 
 import math
+import os
+from functools import lru_cache
 
 import pytest
 import torch
+from draws import all_shifts, falling_power, fields, random_map, white_teacher
+from formulas import scalar_objective
+from networks import linear_net
+from recorded import CIFAR10, needs_cifar10
 from tolerances import ATOL
 
-from freqsense import fourier, images, layers, models, sensitivity, theory, training
+from freqsense import datasets, fourier, images, layers, models, sensitivity, theory, training
 
 TIGHT = ATOL[torch.float64]
+SOURCES = ["photographs", pytest.param("CIFAR-10", marks=needs_cifar10)]
 PAIRS = [("astronaut", "motorcycle"), ("coffee", "rocket"), ("chelsea", "retina")]
 SHAPE, D = (8, 8), 64
 
@@ -32,16 +39,17 @@ def distance(S, reference):
 
 
 def off(S):
+    """Switched off: trained weights decay towards zero and never get there."""
     return S < 1e-3 * S.max()
 
 
-def train(loss, depth, weight_decay, shape, seed=0, scale=1.0):
-    """Fit and network, from random weights times a scale."""
-    model = models.linear_cnn(depth, width=2, shape=shape, seed=seed).double()
+def train(loss, depth, weight_decay, shape, seed=0, scale=1.0, n_outputs=1, tolerance=1e-7):
+    """Fit and network, trained in space from random weights times a scale."""
+    model = linear_net(depth, shape, n_outputs, width=max(shape[0], 2), seed=seed)
     for weight in model.parameters():
         weight.data *= scale
     fit = training.minimize(
-        model, lambda m: loss(theory.end_to_end(m)), weight_decay=weight_decay, tolerance=1e-7
+        model, lambda m: loss(theory.end_to_end(m)), weight_decay=weight_decay, tolerance=tolerance
     )
     assert fit.converged
     return fit, model
@@ -58,33 +66,100 @@ def program(x, y, B, depth, weight_decay):
     return float(theory.quadratic_loss(x, y)(B)) + weight_decay / 2 * cost
 
 
-def draw_map(shape, n_channels, seed):
-    noise = torch.randn(
-        1, n_channels, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
-    return fourier.fft2(noise).permute(2, 3, 0, 1)  # (H, W, 1, C), Hermitian
-
-
-def law(shape=SHAPE):
-    return fourier.radial_frequency(shape).clamp(min=1) ** -2
-
-
-def teacher(seed, shape=SHAPE):
-    phases = draw_map(shape, 1, seed)[..., 0, 0]
-    return phases / phases.abs()
-
-
-def gaussian(s, n, seed):
-    generator = torch.Generator().manual_seed(seed)
-    white = torch.randn(n, 1, *s.shape, generator=generator, dtype=torch.float64)
-    return fourier.ifft2(fourier.fft2(white) * s.sqrt()).real
-
-
 def answer(x, b):
     return (b * fourier.fft2(x[:, 0])).real.sum((-2, -1))
 
 
-# --- depth 1 and 2 on photographs ---
+# --- real images, nothing assumed of them ---
+
+
+@lru_cache(maxsize=2)
+def real_images(source):
+    """800 images (800, 3, 12, 12) of two classes, mean image removed; labels -1 and +1."""
+    if source == "CIFAR-10":
+        stack, labels = datasets.read_cifar10(os.environ[CIFAR10], "train")
+        chosen = torch.cat([(labels == k).nonzero()[:400, 0] for k in (0, 1)])  # planes, cars
+        stack, labels = images.shrink(stack[chosen].double(), 2)[..., 2:14, 2:14], labels[chosen]
+    else:
+        stack, labels = images.photo_patches(
+            "train", n_per_class=400, size=24, classes=["astronaut", "motorcycle"]
+        )
+        stack = images.shrink(stack.double(), 2)
+    stack = stack - stack.mean(0)
+    return stack / stack.std(), labels.double() * 2 - 1
+
+
+def logistic_loss(x, y):
+    """Mean logistic loss as a function of the end-to-end map."""
+    flat = x.flatten(1)
+
+    def loss(B):
+        weights = torch.fft.fft2(B.permute(2, 3, 0, 1), norm="ortho").real.flatten(1)
+        return torch.nn.functional.softplus(-y * (flat @ weights.T)[:, 0]).mean()
+
+    return loss
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("weight_decay", [0.05, 0.2, 0.5])
+def test_thm_equivalence(source, depth, weight_decay):
+    x, y = real_images(source)
+    solution = theory.solve(x, y, weight_decay=weight_decay, depth=depth)
+    fit, model = train(theory.quadratic_loss(x, y), depth, weight_decay, (3, 12, 12))
+    solved, trained = size_of(solution.B), measure(model)
+    assert distance(trained, solved) < (1e-4 if weight_decay >= 0.2 else 1e-3)
+    assert fit.objective == pytest.approx(solution.objective, rel=1e-6)
+    assert torch.equal(off(trained), off(solved))
+    assert off(solved).any() == (depth == 2)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_thm_equivalence_with_the_network_run_on_the_images(source):
+    """The same, with no Gram matrix: a forward pass through the layers."""
+    x, y = real_images(source)
+    x, y = x[:80, :1], y[:80]
+    solution = theory.solve(x, y, weight_decay=0.5, depth=2)
+    model = models.linear_cnn(2, width=2, shape=(1, 12, 12)).double()
+    training.minimize(model, lambda m: (m(x)[:, 0] - y).square().mean() / 2, weight_decay=0.5)
+    trained, solved = measure(model), size_of(solution.B)
+    assert distance(trained, solved) < 1e-4
+    assert torch.equal(off(trained), off(solved))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_thm_equivalence_with_logistic_loss(source, depth):
+    x, y = real_images(source)
+    solution = theory.solve(x, y, weight_decay=0.2, depth=depth, loss="logistic")
+    fit, model = train(logistic_loss(x, y), depth, 0.2, (3, 12, 12))
+    solved, trained = size_of(solution.B), measure(model)
+    assert distance(trained, solved) < 1e-4
+    assert fit.objective == pytest.approx(solution.objective, rel=1e-6)
+    assert torch.equal(off(trained), off(solved))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_thm_equivalence_with_several_outputs(source):
+    """A nuclear norm at each frequency: three outputs, three colours."""
+    x, y = real_images(source)
+    contrast, colour = x.std((1, 2, 3)), (x[:, 2] - x[:, 0]).abs().mean((1, 2))
+    y = torch.stack([y, *((t - t.mean()) / t.std() for t in (contrast, colour))], 1)
+    solution = theory.solve(x, y, weight_decay=0.2, depth=2, tolerance=1e-13)
+    fit, model = train(
+        theory.quadratic_loss(x, y), 2, 0.2, (3, 12, 12), n_outputs=3, tolerance=1e-8
+    )
+    assert distance(measure(model), size_of(solution.B)) < 1e-6
+    assert fit.objective == pytest.approx(solution.objective, rel=1e-9)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_real_images_are_not_stationary_enough_for_the_diagonal_prediction(source):
+    x, y = real_images(source)
+    power, cross = theory.second_moments(x, y)
+    r = theory.predict_sensitivity(power, cross, weight_decay=0.2, depth=2)
+    solved = size_of(theory.solve(x, y, weight_decay=0.2, depth=2).B)
+    assert distance(r, solved) > 0.05
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -94,7 +169,7 @@ def test_lem_gap_outputs(depth, step):
     for seed in range(3):
         x, y = patches(PAIRS[seed], seed=seed, color=True)
         solution = theory.solve(x, y, weight_decay=0.2, depth=depth, tolerance=1e-12)
-        B = solution.B + step * draw_map(SHAPE, 3, seed) * solution.B.abs().mean()
+        B = solution.B + step * random_map(SHAPE, 1, 3, seed) * solution.B.abs().mean()
         excess = program(x, y, B, depth, 0.2) - solution.objective + solution.gap
         apart = [torch.fft.fft2(b.permute(2, 3, 0, 1), norm="ortho").real for b in (B, solution.B)]
         outputs = (x.flatten(1) @ (apart[0] - apart[1]).flatten(1).T).square().sum(1)
@@ -157,35 +232,58 @@ def test_the_decay_at_which_all_is_silent(names):
     assert (silent == 0).all() and (heard != 0).any()
 
 
+# --- stationary images of known power ---
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("weight_decay", [0.3, 1.0])
+def test_the_population_loss_leads_to_the_closed_forms(depth, weight_decay):
+    shape = (16, 16)
+    power, teacher = falling_power(shape), white_teacher(shape)
+    predicted = theory.predict_sensitivity(
+        power, power * teacher, weight_decay=weight_decay, depth=depth
+    )
+    _, model = train(
+        theory.population_loss(power, power * teacher), depth, weight_decay, (1, *shape)
+    )
+    trained = measure(model)
+    assert distance(trained, predicted) < 1e-5
+    assert torch.equal(off(trained), predicted == 0)
+    assert (predicted == 0).any() == (depth == 2)
+
+
 # --- depth 3 and more ---
 
 
 @pytest.mark.parametrize("depth", [3, 4])
 @pytest.mark.parametrize("scale", [1.0, 2.0])
-def test_every_start_ends_on_a_branch_and_above_the_global_minimum(depth, scale):
-    power, weight_decay = law(), 0.3
-    for seed in range(2):
-        cross = power * teacher(seed)
-        settings = {"weight_decay": weight_decay, "depth": depth}
-        fit, model = train(
-            theory.population_loss(power, cross), depth, weight_decay, (1, *SHAPE), seed, scale
-        )
-        r, upper = (
-            measure(model),
-            theory.predict_sensitivity(power, cross, branch="upper", **settings),
-        )
-        zero = r < 1e-3 * upper.max()
-        assert (zero | ((r - upper).abs() < 1e-4 * upper.max())).all()
-        best = theory.predict_sensitivity(power, cross, **settings)
-        cost = theory.representation_cost(best[..., None, None], depth)
-        lowest = float((power * best**2 / 2 - power * best).sum()) + weight_decay / 2 * cost
-        assert fit.objective >= lowest - 1e-9
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_start_ends_on_a_branch_and_above_the_global_minimum(depth, scale, seed):
+    """Every frequency at 0 or at r₊, where r₊ exists; not always at the global minimum."""
+    power, weight_decay = falling_power(SHAPE), 0.3
+    cross = power * white_teacher(SHAPE, seed)
+    settings = {"weight_decay": weight_decay, "depth": depth}
+    fit, model = train(
+        theory.population_loss(power, cross), depth, weight_decay, (1, *SHAPE), seed, scale
+    )
+    found = measure(model)
+    upper = theory.predict_sensitivity(power, cross, branch="upper", **settings)
+    zero = found < 1e-3 * upper.max()
+    assert (zero | ((found - upper).abs() < 1e-4 * upper.max())).all()
+    assert zero.any() and (~zero).any()
+    local = theory.branches(power, n_pixels=D, **settings).gamma_local
+    assert (cross.abs() >= local)[~zero].all()
+    r = theory.predict_sensitivity(power, cross, **settings)
+    kappa = weight_decay * D ** (1 / depth - 1)
+    lowest = scalar_objective(r, power, cross.abs(), kappa, depth).sum()
+    assert fit.objective >= lowest - 1e-9
+    assert not torch.allclose(found, r / 2, atol=1e-2)
 
 
 def test_a_smaller_start_leaves_more_frequencies_behind():
-    power = law()
+    power = falling_power(SHAPE)
     for seed in range(2):
-        loss = theory.population_loss(power, power * teacher(seed))
+        loss = theory.population_loss(power, power * white_teacher(SHAPE, seed))
         counts = [
             int(off(measure(train(loss, 3, 0.3, (1, *SHAPE), seed, scale)[1])).sum())
             for scale in (0.3, 1.0, 2.0)
@@ -194,7 +292,7 @@ def test_a_smaller_start_leaves_more_frequencies_behind():
 
 
 def test_from_next_to_nothing_depth_two_is_found_and_depth_three_is_lost():
-    power = law()
+    power = falling_power(SHAPE)
     loss = theory.population_loss(power, power)
     for depth in (1, 2, 3):
         r = theory.predict_sensitivity(power, power, weight_decay=0.3, depth=depth)
@@ -217,9 +315,7 @@ def carried(x, y, depth, weight_decay=0.2):
 def test_the_formula_is_exact_on_all_shifts_and_wrong_on_the_patches(names, depth):
     x, y = patches(names, 1600)
     power, cross = theory.second_moments(x, y)
-    some = x[:20]
-    shifts = [some.roll((a, b), (-2, -1)) for a in range(8) for b in range(8)]
-    stationary = torch.cat(shifts)
+    stationary = all_shifts(x[:20])
     assert carried(stationary, answer(stationary, cross / power), depth) < 1e-6
     assert carried(x, y, depth) > 0.3
 
@@ -230,7 +326,7 @@ def test_on_stationary_images_the_error_of_the_formula_is_that_of_sampling(depth
     power, cross = theory.second_moments(x, y)
     means = []
     for n in (400, 6400):
-        z = [gaussian(power, n, seed) for seed in range(4)]
+        z = [fields(power[None], n, seed) for seed in range(4)]
         means.append(sum(carried(v, answer(v, cross / power), depth) for v in z) / len(z))
     assert 2.5 < means[0] / means[1] < 6.5  # about the root of 16
 
@@ -256,7 +352,7 @@ def test_photographs_depend_and_gaussian_fields_do_not(names):
     x, y = patches(names, 3200)
     power, _ = theory.second_moments(x, y)
     assert dependence(x).median() > 0.15
-    assert dependence(gaussian(power, len(x), 0)).max() < 3 * D / len(x)
+    assert dependence(fields(power[None], len(x))).max() < 3 * D / len(x)
 
 
 @pytest.mark.parametrize("copies", [1, 2, 5])
@@ -319,7 +415,7 @@ def test_shuffled_labels_fall_silent_where_true_ones_do_not():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_without_decay_empty_frequencies_keep_their_initial_sensitivity(seed):
     empty = fourier.radial_frequency(SHAPE) < 2
-    power = law().where(~empty, 0.0)
+    power = falling_power(SHAPE).where(~empty, 0.0)
     loss = theory.population_loss(power, power)
     before = measure(models.linear_cnn(2, width=2, shape=(1, *SHAPE), seed=seed).double())
     kept = measure(train(loss, 2, 0.0, (1, *SHAPE), seed)[1])[empty]
@@ -338,7 +434,7 @@ def test_without_decay_different_starts_end_apart():
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_white_images_leave_the_sensitivity_flat(depth):
-    for power, flat in ((torch.ones(SHAPE).double(), True), (law(), False)):
+    for power, flat in ((torch.ones(SHAPE).double(), True), (falling_power(SHAPE), False)):
         loss = theory.population_loss(power, power)
         S = measure(train(loss, depth, 0.2, (1, *SHAPE))[1])
         assert (S.std() / S.mean() < 1e-6) == flat
