@@ -1,5 +1,6 @@
 """Networks that several tests measure and train, and what they ask of them."""
 
+import functools
 import math
 
 import torch
@@ -9,32 +10,34 @@ from torch import nn
 from freqsense import fourier, layers, models, theory
 
 
-def seeded(build, seed=0):
-    """What a function builds, its weights drawn from a seed; the global state stays."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return build()
+def seeded(build):
+    """Let a function that builds a network take a seed, and leave the global state alone."""
+
+    @functools.wraps(build)
+    def build_from(*arguments, seed=0, **keywords):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return build(*arguments, **keywords)
+
+    return build_from
 
 
-def small_net(channels=2, n_outputs=3, seed=0):
+@seeded
+def small_net(channels=2, n_outputs=3):
     """A non-linear network for any image size, with everything whose mode matters."""
-
-    def build():
-        net = nn.Sequential(
-            nn.Conv2d(channels, 4, 3, padding=1),
-            nn.BatchNorm2d(4),
-            nn.Tanh(),
-            nn.Dropout(0.5),
-            nn.Conv2d(4, 3, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.AdaptiveAvgPool2d(2),
-            nn.Flatten(),
-            nn.Linear(12, n_outputs),
-        ).double()
-        net(noise(64, channels, 8, 8))  # running statistics of its own
-        return net
-
-    return seeded(build, seed)
+    net = nn.Sequential(
+        nn.Conv2d(channels, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.Tanh(),
+        nn.Dropout(0.5),
+        nn.Conv2d(4, 3, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(12, n_outputs),
+    ).double()
+    net(noise(64, channels, 8, 8))  # running statistics of its own
+    return net
 
 
 def linear_net(depth, shape, n_outputs=1, width=3, seed=0):

@@ -16,7 +16,9 @@ import numpy as np
 import pooch
 import pytest
 import torch
+from archives import TEST, TRAIN, random_records, write_archive
 from PIL import Image
+from recorded import CIFAR10, needs_cifar10
 from tolerances import ATOL, SIGMAS
 
 from freqsense.datasets import (
@@ -30,29 +32,6 @@ from freqsense.datasets import (
     read_cifar10,
 )
 from freqsense.spectra import power_spectrum
-
-TRAIN = [f"cifar-10-batches-bin/data_batch_{k}.bin" for k in range(1, 6)]
-TEST = "cifar-10-batches-bin/test_batch.bin"
-
-
-def random_records(n, seed):
-    """Records (n, 3073) of CIFAR-10's layout: a label, then 3072 pixels, channels first."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 10, (n, 1), dtype=np.uint8)
-    return np.hstack([labels, rng.integers(0, 256, (n, 3072), dtype=np.uint8)])
-
-
-def write_archive(path, members, level=9):
-    """A tar.gz file with these members (name -> bytes), after a folder as in the official one."""
-    with tarfile.open(path, "w:gz", compresslevel=level) as archive:
-        folder = tarfile.TarInfo("cifar-10-batches-bin")
-        folder.type = tarfile.DIRTYPE
-        archive.addfile(folder)
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
 
 
 @pytest.fixture
@@ -162,10 +141,9 @@ def test_no_complete_archive(tmp_path, batches, damage):
         read_cifar10(path, "test")
 
 
+@needs_cifar10
 def test_real_records():
-    path = os.environ.get("FREQSENSE_CIFAR10")
-    if not path:
-        pytest.skip("set FREQSENSE_CIFAR10 to the path of a CIFAR-10 binary archive to run this")
+    path = os.environ[CIFAR10]
     (train, train_labels), (test, test_labels) = (read_cifar10(path, s) for s in ("train", "test"))
     assert len(train) == 5 * len(test) == len(train_labels) == 5 * len(test_labels)
     # Channel means of the full training set, known to three digits; a subset of n images with a
@@ -409,10 +387,9 @@ def test_the_default_folder_is_the_cache_of_the_user(tmp_path, server, archive, 
     assert download("cifar10", **server.serve(archive)) == tmp_path / "freqsense" / FILE
 
 
+@needs_cifar10
 def test_the_real_records_through_the_whole_way(tmp_path, server):
-    path = os.environ.get("FREQSENSE_CIFAR10")
-    if not path:
-        pytest.skip("set FREQSENSE_CIFAR10 to the path of a CIFAR-10 binary archive to run this")
+    path = os.environ[CIFAR10]
     with open(path, "rb") as file:
         call = server.serve(file.read(), "drop")
     images, labels = cifar10(tmp_path, "test", **call)

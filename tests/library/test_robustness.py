@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from draws import noise
-from networks import linear_net, small_net
+from networks import linear_net, seeded, small_net
 from states import assert_same_state, state_of
 from tolerances import ATOL, SIGMAS
 from torch import nn
@@ -518,11 +518,14 @@ def test_eq_band_penalty(shape):
     assert abs(draws.mean() - 0.7 * everything) > SIGMAS * draws.std() / math.sqrt(300)
 
 
+@seeded
+def smooth_net():
+    layers = nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(48, 1)
+    return nn.Sequential(*layers).double()
+
+
 def test_band_penalty_of_one_output_is_exact_and_differentiable():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        layers = nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(48, 1)
-        model = nn.Sequential(*layers).double()
+    model = smooth_net()
     x = noise(4, 2, 6, 6).requires_grad_()
     penalty = band_penalty(2.0, low=1, high=2.5)
     value = penalty(x, model(x))

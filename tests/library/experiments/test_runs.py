@@ -1,15 +1,13 @@
 """Runs of sweeps: the images and labels of a task, what a run returns, and its determinism."""
 
-import io
-import tarfile
-
 import numpy as np
 import pytest
 import torch
+from archives import TEST, TRAIN, random_records, write_archive
+from recorded import CIFAR10
 from tolerances import ATOL, SIGMAS
 
-from freqsense import datasets, experiments, filters, fourier, images, models, theory
-from freqsense._runs import CIFAR10_VARIABLE, split_spec
+from freqsense import datasets, experiments, filters, fourier, images, theory
 
 SIZES = {"size": 8, "n_train": 300, "n_test": 100}
 RUN = {"architecture": "linear_cnn-2", "weight_decay": 0.05, "width": 2, "epochs": 2} | SIZES
@@ -19,18 +17,14 @@ FIELDS = {"data": "gaussian_field:2"}
 @pytest.fixture
 def cifar10_archive(tmp_path, monkeypatch):
     """Six batches of 20 records; the first pixel of each says which record it is."""
-    path = tmp_path / "cifar.tar.gz"
-    names = [f"data_batch_{k}.bin" for k in range(1, 6)] + ["test_batch.bin"]
-    rng = np.random.default_rng(0)
-    with tarfile.open(path, "w:gz") as archive:
-        for number, name in enumerate(names):
-            records = rng.integers(0, 256, (20, 3073), dtype=np.uint8)
-            records[:, 0] = np.arange(20) % 10
-            records[:, 1] = 20 * number + np.arange(20)
-            info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
-            info.size = records.size
-            archive.addfile(info, io.BytesIO(records.tobytes()))
-    monkeypatch.setenv(CIFAR10_VARIABLE, str(path))
+    members = {}
+    for number, name in enumerate([*TRAIN, TEST]):
+        records = random_records(20, seed=number)
+        records[:, 0] = np.arange(20) % 10
+        records[:, 1] = 20 * number + np.arange(20)
+        members[name] = records.tobytes()
+    path = write_archive(tmp_path / "cifar.tar.gz", members)
+    monkeypatch.setenv(CIFAR10, str(path))
     return path
 
 
@@ -147,9 +141,9 @@ def test_bad_tasks_are_refused(arguments, words):
         experiments.load_task(**({"data": "photographs"} | SIZES | arguments))
 
 
-def test_split_spec_wants_text():
+def test_the_name_of_the_data_is_text():
     with pytest.raises(TypeError, match="data must be a string"):
-        split_spec(3, "data", {"a": (0,)})
+        experiments.load_task(3, **SIZES)
 
 
 def test_a_run_returns_what_it_says():
@@ -245,21 +239,3 @@ def test_a_run_with_attacks_returns_what_it_says():
     # Nothing is below 1 cycle but DC, and these images have none: their error is that of chance.
     assert abs(rings[1][1] - 0.5) < SIGMAS * 0.5 / 10
     assert rings[2][1] == pytest.approx(1 - result["accuracy"], abs=0.02)
-
-
-@pytest.mark.parametrize("name", models.ARCHITECTURES)
-def test_every_architecture_can_be_built_by_name(name):
-    model = models.build(name, width=2, shape=(1, 16, 16), n_outputs=2, seed=1).eval()
-    assert model(torch.zeros(3, 1, 16, 16)).shape == (3, 2)
-
-
-def test_names_say_what_is_built():
-    shape = {"width": 2, "shape": (1, 8, 8), "n_outputs": 1}
-    small = models.build("conv_actually-3-5x5", **shape)
-    assert [layer.kernel_size for layer in small.features[::2]] == [(5, 5), (5, 5)]
-    linear = models.build("conv_actually-3-linear", **shape)
-    x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(linear(x) + linear(-x), 2 * linear(torch.zeros_like(x)), atol=1e-5)
-    assert not any(
-        "BatchNorm" in type(m).__name__ for m in models.build("vgg-11-plain", **shape).modules()
-    )

@@ -6,198 +6,16 @@ import math
 import pytest
 import torch
 from draws import noise
+from formulas import half_squares, ridge
+from networks import seeded
 from tolerances import ATOL, SIGMAS
 from torch import nn
 from torch.nn import functional
 
-from freqsense import fourier, layers, models
-from freqsense._descent import Problem
-from freqsense.training import History, flip_and_crop, minimize, train
+from freqsense import models
+from freqsense.training import History, flip_and_crop, train
 
 TIGHT = ATOL[torch.float64]
-
-
-def end_to_end(model):
-    """B(ω) (H, W) of a linear network of one channel and one output."""
-    b = torch.fft.fft2(model.head, norm="ortho").conj().permute(2, 3, 0, 1)
-    for layer in reversed(model.convolutions):
-        b = b @ layers.transfer_function(layer, model.shape[1:])
-    return b[..., 0, 0]
-
-
-def half_squares(x, y):
-    return lambda model: (model(x) - y).square().sum(1).mean() / 2
-
-
-def ridge(x, y, weight_decay):
-    """Weights of the head alone, from the normal equations."""
-    flat = x.flatten(1)
-    gram = flat.T @ flat / len(x) + weight_decay * torch.eye(flat.shape[1], dtype=x.dtype)
-    return torch.linalg.solve(gram, flat.T @ y / len(x)).T.reshape(y.shape[1], *x.shape[1:])
-
-
-def penalised(model, loss, weight_decay):
-    squares = sum(weight.square().sum() for weight in model.parameters())
-    return (loss(model) + weight_decay / 2 * squares).item()
-
-
-@pytest.mark.parametrize("shape", [(1, 6, 6), (3, 5, 7)])
-@pytest.mark.parametrize("weight_decay", [0.01, 1.0])
-def test_minimize_at_depth_one_is_ridge(shape, weight_decay):
-    x, y = noise(60, *shape), noise(60, 2, seed=1)
-    model = models.linear_cnn(1, width=1, shape=shape, n_outputs=2).double()
-    fit = minimize(model, half_squares(x, y), weight_decay=weight_decay)
-    expected = ridge(x, y, weight_decay)
-    assert fit.converged and (model.head - expected).norm() < 1e-8 * expected.norm()
-    loss = half_squares(x, y)(model).item()
-    assert math.isclose(fit.loss, loss, rel_tol=1e-12)
-    total = penalised(model, half_squares(x, y), weight_decay)
-    assert math.isclose(fit.objective, total, rel_tol=1e-12)
-    assert all(weight.grad is None for weight in model.parameters())
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("weight_decay", [0.03, 0.3])
-def test_minimize_reaches_the_closed_form_at_depth_two(weight_decay, seed):
-    """Population loss, power 1/|ω|², white teacher: r = (γ - κ)₊ / s, and the same silent set."""
-    shape = (12, 12)
-    power = fourier.radial_frequency(shape).clamp(min=1) ** -2
-    teacher = fourier.fft2(noise(*shape, seed=100 + seed))
-    model = models.linear_cnn(2, width=2, shape=shape, seed=seed).double()
-    fit = minimize(
-        model,
-        lambda m: (power * (end_to_end(m) - teacher).abs().square()).sum() / 2,
-        weight_decay=weight_decay,
-    )
-    expected = (power * teacher.abs() - weight_decay / 12).clamp(min=0) / power  # √D = 12
-    found = end_to_end(model).abs().detach()
-    assert fit.converged and (found - expected).norm() < 1e-6 * expected.norm()
-    assert torch.equal(found > 1e-3 * found.max(), expected > 1e-3 * found.max())
-    if weight_decay == 0.3:
-        assert (expected == 0).sum() > 20
-
-
-@pytest.mark.parametrize("depth", [2, 3])
-def test_minimize_leaves_layers_balanced(depth):
-    """A stationary point with decay has layers of equal norm; one without has not."""
-    x, y = noise(80, 1, 6, 6), noise(80, 1, seed=1)
-    norms = {}
-    for weight_decay in (0.05, 0.0):
-        model = models.linear_cnn(depth, width=2, shape=(6, 6)).double()
-        fit = minimize(model, half_squares(x, y), weight_decay=weight_decay)
-        assert fit.converged
-        norms[weight_decay] = torch.stack([w.detach().norm() for w in model.parameters()])
-    assert norms[0.05].std() < 1e-7 * norms[0.05].mean()
-    assert norms[0.0].std() > 1e-3 * norms[0.0].mean()
-
-
-def test_minimize_of_the_logistic_loss_is_stationary():
-    x = noise(100, 1, 5, 6)
-    y = noise(100, 1, seed=1).sign()
-
-    def loss(model):
-        return functional.softplus(-y * model(x)).mean()
-
-    model = models.linear_cnn(2, width=1, shape=(5, 6)).double()
-    fit = minimize(model, loss, weight_decay=0.02)
-    slopes = torch.autograd.grad(loss(model), list(model.parameters()))
-    size = math.sqrt(sum(g.square().sum().item() for g in slopes))
-    gap = math.sqrt(
-        sum(
-            (g + 0.02 * w.detach()).square().sum().item()
-            for g, w in zip(slopes, model.parameters(), strict=True)
-        )
-    )
-    assert fit.converged and gap < 1e-7 * size
-    assert math.isclose(fit.gradient_norm, gap, rel_tol=1e-3)
-
-
-def test_minimize_says_when_it_has_not_converged():
-    x, y = noise(60, 1, 6, 6), noise(60, 1, seed=1)
-    model = models.linear_cnn(2, width=1, shape=(6, 6)).double()
-    fit = minimize(model, half_squares(x, y), weight_decay=0.1, max_iterations=5)
-    assert not fit.converged and fit.iterations == 5 and fit.gradient_norm > 1e-6
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3])
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_minimize_without_tolerance_goes_on_to_rounding(depth, weight_decay):
-    """Where nothing but rounding is left it has converged, and a minimum is known for one."""
-    x, y = noise(30, 1, 6, 6), noise(30, 1, seed=1)
-    model = models.linear_cnn(depth, width=1, shape=(6, 6)).double()
-    fit = minimize(model, half_squares(x, y), weight_decay=weight_decay, tolerance=0.0)
-    assert fit.converged and fit.gradient_norm < 1e-13
-    again = minimize(model, half_squares(x, y), weight_decay=weight_decay)
-    assert again.converged
-    problem = Problem(model, half_squares(x, y), weight_decay)
-    assert problem.is_noise()
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.mul_(1 + 1e-9)
-    assert not problem.is_noise()
-
-
-def test_minimize_is_not_content_with_a_share_of_a_large_first_gradient():
-    """Of all places where it can be stopped, only those near the minimum count as converged."""
-    x, y = 30 * noise(60, 1, 6, 6), noise(60, 1, seed=1)
-    expected, tempting = ridge(x, y, 1.0), 0
-    start = models.linear_cnn(1, width=1, shape=(6, 6)).double()
-    first = torch.autograd.grad(half_squares(x, y)(start), start.head)[0].norm()
-    for max_iterations in range(1, 60):
-        model = copy.deepcopy(start)
-        fit = minimize(
-            model,
-            half_squares(x, y),
-            weight_decay=1.0,
-            tolerance=1e-6,
-            max_iterations=max_iterations,
-        )
-        near = (model.head - expected).norm() < 1e-6 * expected.norm()
-        assert near or not fit.converged
-        tempting += not fit.converged and fit.gradient_norm < 1e-6 * first
-    assert tempting > 0 and fit.converged
-
-
-def test_minimize_of_a_linear_loss():
-    """Newton steps finish it, with no curvature but that of the decay."""
-    model = models.linear_cnn(1, width=1, shape=(4, 5)).double()
-    slope = noise(1, 1, 4, 5, seed=1)
-    fit = minimize(model, lambda m: (m.head * slope).sum(), weight_decay=0.3, tolerance=0.0)
-    assert fit.converged and torch.allclose(model.head, -slope / 0.3)
-
-
-def test_minimize_goes_on_from_where_it_ended():
-    x, y = noise(60, 1, 6, 6), noise(60, 1, seed=1)
-    model = models.linear_cnn(2, width=1, shape=(6, 6)).double()
-    first = minimize(model, half_squares(x, y), weight_decay=0.1)
-    weights = [w.detach().clone() for w in model.parameters()]
-    again = minimize(model, half_squares(x, y), weight_decay=0.1)
-    assert again.gradient_norm <= first.gradient_norm and again.iterations < 200
-    for old, new in zip(weights, model.parameters(), strict=True):
-        assert (old - new).norm() < 1e-7 * old.norm()
-
-
-def test_minimize_leaves_frozen_weights_alone():
-    x, y = noise(60, 1, 6, 6), noise(60, 1, seed=1)
-    model = models.linear_cnn(2, width=1, shape=(6, 6)).double()
-    model.convolutions[0].weight.requires_grad_(False)
-    kept = model.convolutions[0].weight.clone()
-    assert minimize(model, half_squares(x, y), weight_decay=0.1).converged
-    assert torch.equal(model.convolutions[0].weight, kept)
-
-
-def test_minimize_names_a_loss_that_is_not_finite():
-    model = models.linear_cnn(1, width=1, shape=(2, 2)).double()
-    with pytest.raises(FloatingPointError, match="loss is nan at the start"):
-        minimize(model, lambda m: m.head.sum() * math.nan, weight_decay=0.1)
-    calls = []
-
-    def breaks_down(m):
-        calls.append(1)
-        return (m.head - 1).pow(4).sum() * (math.nan if len(calls) > 6 else 1)
-
-    with pytest.raises(FloatingPointError, match=r"loss is nan at iteration \d+"):
-        minimize(model, breaks_down, weight_decay=0.1)
 
 
 def regression(n=64, shape=(1, 4, 4)):
@@ -234,17 +52,17 @@ def two_classes(n=300, n_classes=3):
     return noise(n, 1, 6, 6) + 2 * noise(n_classes, 1, 6, 6, seed=7)[labels], labels
 
 
-def small_net(n_outputs=3):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(
-            nn.Conv2d(1, 4, 3, padding=1),
-            nn.BatchNorm2d(4),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Dropout(0.2),
-            nn.Linear(144, n_outputs),
-        )
+@seeded
+def class_net():
+    """Everything whose mode matters, on images of 6 × 6 pixels."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(144, 3),
+    )
 
 
 def test_classes_are_learned_and_shuffled_labels_are_not():
@@ -252,7 +70,7 @@ def test_classes_are_learned_and_shuffled_labels_are_not():
     shuffled = y[torch.randperm(300, generator=torch.Generator().manual_seed(0))]
     held_out = {}
     for name, labels in [("true", y), ("shuffled", shuffled)]:
-        model = small_net()
+        model = class_net()
         history = train(
             model,
             x[:200],
@@ -299,7 +117,7 @@ def test_the_seed_decides_the_run_and_the_global_state_stays():
     x, y = two_classes()
     runs = {}
     for name, seed in [("first", 1), ("again", 1), ("other", 2)]:
-        model = small_net()
+        model = class_net()
         torch.manual_seed(len(name))
         state = torch.get_rng_state()
         runs[name] = train(model, x, y, epochs=2, lr=0.02, weight_decay=0.0, seed=seed).loss
@@ -309,7 +127,7 @@ def test_the_seed_decides_the_run_and_the_global_state_stays():
 
 def test_modes_come_back_part_by_part_and_after_an_error():
     x, y = two_classes(30)
-    model = small_net().train()
+    model = class_net().train()
     model[1].eval()
     train(model, x, y, epochs=1, lr=0.01, weight_decay=0.0)
     assert model.training and model[0].training and not model[1].training
@@ -326,7 +144,7 @@ def test_labels_are_checked_before_the_first_step():
     wrong = y.clone()
     wrong[-1] = 3
     for labels, held_out in ((wrong, None), (y, (x, wrong))):
-        model = small_net()
+        model = class_net()
         before = [weight.clone() for weight in model.parameters()]
         with pytest.raises(ValueError, match="below the 3 outputs of model, got 3"):
             run(model, x, labels, batch_size=10, validation=held_out)
@@ -342,7 +160,7 @@ def test_training_under_no_grad():
 @pytest.mark.parametrize("training", [True, False])
 def test_validation_is_in_eval_mode_and_the_mode_comes_back(training):
     x, y = two_classes(60)
-    model = small_net().train(training)
+    model = class_net().train(training)
     arguments = {"epochs": 1, "lr": 0.01, "weight_decay": 0.0, "validation": (x, y)}
     history = train(model, x, y, **arguments)
     assert model.training is training
@@ -354,9 +172,9 @@ def test_validation_is_in_eval_mode_and_the_mode_comes_back(training):
 def test_progress_shows_a_bar(capfd):
     x, y = two_classes(30)
     keywords = {"epochs": 2, "lr": 0.01, "weight_decay": 0.0}
-    train(small_net(), x, y, **keywords)
+    train(class_net(), x, y, **keywords)
     assert capfd.readouterr().err == ""
-    train(small_net(), x, y, **keywords, progress=True)
+    train(class_net(), x, y, **keywords, progress=True)
     assert "2/2" in capfd.readouterr().err
 
 
@@ -381,12 +199,11 @@ def test_a_weight_that_breaks_in_the_last_step_is_named():
         train(Root(), x, y, epochs=1, lr=0.1, weight_decay=0.0, loss="squared", batch_size=4)
 
 
+@seeded
 def plain_net():
     """Biases and a normalisation, but nothing that is drawn."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        parts = nn.Conv2d(1, 3, 3), nn.Tanh(), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 2)
-        return nn.Sequential(*parts).double()
+    parts = nn.Conv2d(1, 3, 3), nn.Tanh(), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 2)
+    return nn.Sequential(*parts).double()
 
 
 def weights_and_slopes(model, objective):
@@ -511,7 +328,7 @@ def test_the_draws_of_augment_are_its_own():
             draws[name] = torch.rand(9, generator=generator)
             return images
 
-        return run(small_net(), seed=seed, augment=augment).loss
+        return run(class_net(), seed=seed, augment=augment).loss
 
     losses = [train_with("first", 1), train_with("again", 1), train_with("other", 2)]
     assert torch.equal(draws["first"], draws["again"])
@@ -520,7 +337,7 @@ def test_the_draws_of_augment_are_its_own():
         draws["first"], torch.rand(9, generator=torch.Generator().manual_seed(1))
     )
     assert (
-        losses[0] == losses[1] == run(small_net(), seed=1).loss[:1]
+        losses[0] == losses[1] == run(class_net(), seed=1).loss[:1]
     )  # what is drawn moves nothing
 
 
@@ -636,7 +453,7 @@ def test_autocast_computes_in_bfloat16_in_training_alone():
     x, y = two_classes()
     losses, seen = {}, set()
     for autocast in (False, True):
-        model = small_net()
+        model = class_net()
         model[-1].register_forward_hook(lambda part, _, out: seen.add((part.training, out.dtype)))
         history = train(
             model,
@@ -665,7 +482,7 @@ def test_the_seed_decides_the_run_with_all_options():
 
     runs = {}
     for name, seed in [("first", 1), ("again", 1), ("other", 2)]:
-        model = small_net()
+        model = class_net()
         torch.manual_seed(len(name))
         state = torch.get_rng_state()
         history = run(
@@ -713,7 +530,7 @@ class Pair(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.part = small_net()
+        self.part = class_net()
 
     def forward(self, x):
         return self.part(x), x
@@ -807,26 +624,6 @@ def run(model=NET, x=X, y=Y, epochs=1, lr=0.1, weight_decay=0.1, **keywords):
             r"\(N, C, H, W\), got \(1, 6, 6\)",
         ),
         (lambda: flip_and_crop(X, Y, 0), TypeError, "torch.Generator, got int"),
-        (lambda: minimize(NET, half_squares(X, Y), weight_decay=0), TypeError, "model.double"),
-        (
-            lambda: minimize(frozen(DOUBLE), half_squares(X, Y), weight_decay=0),
-            ValueError,
-            "require gradients, got none",
-        ),
-        (lambda: minimize(DOUBLE, lambda m: m.head.sum() + 0j, weight_decay=0), ValueError, "real"),
-        (lambda: minimize(DOUBLE, 3, weight_decay=0), TypeError, "map the model to a scalar"),
-        (lambda: minimize(DOUBLE, lambda m: m.head, weight_decay=0), ValueError, "scalar"),
-        (lambda: minimize(DOUBLE, lambda m: 3.0, weight_decay=0), ValueError, "scalar"),
-        (
-            lambda: minimize(DOUBLE, lambda m: m.head.sum(), weight_decay=-1),
-            ValueError,
-            "weight_decay must be at least 0, got -1",
-        ),
-        (
-            lambda: minimize(DOUBLE, lambda m: m.head.sum(), weight_decay=1, max_iterations=0),
-            ValueError,
-            "max_iterations",
-        ),
     ],
 )
 def test_bad_input(call, error, message):

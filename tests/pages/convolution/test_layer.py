@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from draws import noise
+from networks import seeded
 from tolerances import ATOL, SIGMAS
 from torch import nn
 
@@ -15,10 +16,9 @@ SHAPES = [(8, 8), (9, 7), (7, 10)]
 KERNELS = [3, 4, (2, 5)]
 
 
-def make_layer(*sizes, seed=0, **options):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        layer = layers.CircularConv2d(*sizes, bias=False, **options)
+@seeded
+def make_layer(*sizes, **options):
+    layer = layers.CircularConv2d(*sizes, bias=False, **options)
     return layer.double().requires_grad_(False)
 
 
@@ -166,24 +166,28 @@ def test_cutting_a_clipped_kernel_breaks_the_bound_and_rounds_mend_it(seed):
     assert norms[-1] < 1.02
 
 
+@seeded
+def page_net():
+    """The network of the page."""
+    return nn.Sequential(
+        layers.CircularConv2d(3, 12, 7, method="direct"),
+        nn.ReLU(),
+        nn.MaxPool2d(4),
+        layers.CircularConv2d(12, 32, 3, method="direct"),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 8),
+    )
+
+
 def trained_first_layer(seed, whiten):
     """The page's experiment, with other seeds."""
     x, y = images.photo_patches("train", n_per_class=48, size=32, seed=seed)
     x = x - x.mean((-2, -1), keepdim=True)
     if whiten:
         x = filters.whiten(x, spectrum=spectra.power_spectrum(x))
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = nn.Sequential(
-            layers.CircularConv2d(3, 12, 7, method="direct"),
-            nn.ReLU(),
-            nn.MaxPool2d(4),
-            layers.CircularConv2d(12, 32, 3, method="direct"),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(32, 8),
-        )
+    network = page_net(seed=seed)
     training.train(
         network,
         x / x.std(),

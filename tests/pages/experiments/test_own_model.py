@@ -4,20 +4,20 @@ import copy
 import json
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from draws import noise
+from networks import seeded
+from sources import BOOK, read
 from tolerances import ATOL
 from torch import nn
 
 from freqsense import __main__, _configuration, _runs, experiments, fourier
 from freqsense.sensitivity import measure_sensitivity, slope
 
-PAGE = Path(__file__).parents[3] / "book/experiments/own-model.md"
-TEXT = PAGE.read_text(encoding="utf-8")
+TEXT = read(BOOK / "experiments" / "own-model.md")
 
 CELLS = re.findall(r"^```\{code-cell\} ipython3\n(.*?)^```", TEXT, re.M | re.S)
 
@@ -45,17 +45,16 @@ def parse(argv):
     return vars(__main__._parser().parse_args(argv))
 
 
-def small_net(seed, width=4):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return nn.Sequential(
-            nn.Conv2d(2, width, 3, padding=1),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(2),
-            nn.Flatten(),
-            nn.Linear(4 * width, 3),
-        ).double()
+@seeded
+def normed_net(width=4):
+    return nn.Sequential(
+        nn.Conv2d(2, width, 3, padding=1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(4 * width, 3),
+    ).double()
 
 
 # Commands
@@ -130,7 +129,7 @@ def test_the_module_of_the_page_makes_a_network(tmp_path, monkeypatch):
 @pytest.mark.parametrize("shape", [(8, 8), (7, 7), (6, 9)])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_preparation_inside_the_model_divides_by_its_spread(shape, seed):
-    model, raw = small_net(seed).eval(), noise(5, 2, *shape, seed=seed)
+    model, raw = normed_net(seed=seed).eval(), noise(5, 2, *shape, seed=seed)
     mean = torch.tensor([0.3, -0.2], dtype=torch.float64)[:, None, None]
     for spread in ([0.4, 0.4], [0.4, 1.7]):
         by = torch.tensor(spread, dtype=torch.float64)[:, None, None]
@@ -142,7 +141,7 @@ def test_preparation_inside_the_model_divides_by_its_spread(shape, seed):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_one_spread_moves_the_level_and_two_the_slope(seed):
-    model, x = small_net(seed, width=8).eval(), noise(20, 2, 16, 16, seed=seed)
+    model, x = normed_net(seed=seed, width=8).eval(), noise(20, 2, 16, 16, seed=seed)
     values = measure_sensitivity(model, x).values
 
     def fitted(by):
@@ -155,7 +154,7 @@ def test_one_spread_moves_the_level_and_two_the_slope(seed):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_batch_size_changes_nothing_in_eval_mode(seed):
-    model, x = small_net(seed), noise(12, 2, 8, 8, seed=seed)
+    model, x = normed_net(seed=seed), noise(12, 2, 8, 8, seed=seed)
     whole = measure_sensitivity(model, x, batch_size=12).values
     pieces = measure_sensitivity(model, x, batch_size=5).values
     torch.testing.assert_close(pieces, whole, atol=ATOL[torch.float64], rtol=0)
@@ -170,7 +169,7 @@ def test_the_batch_size_changes_nothing_in_eval_mode(seed):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_batch_norm_that_has_seen_nothing_has_another_level(seed):
-    fresh, x = small_net(seed), 4 * noise(300, 2, 8, 8, seed=seed)
+    fresh, x = normed_net(seed=seed), 4 * noise(300, 2, 8, 8, seed=seed)
     levels = [
         float(measure_sensitivity(model, x[:50]).values.square().sum().sqrt())
         for model in (fresh, _runs._settled(fresh, x))

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from draws import noise
+from networks import seeded
 from tolerances import ATOL, SIGMAS
 from torch import nn
 
@@ -16,18 +17,17 @@ SHAPES = [(8, 8), (7, 7), (6, 9), (7, 4)]
 TIGHT = ATOL[torch.float64]
 
 
-def small_net(channels=2, n_outputs=3, seed=0, activation=nn.ReLU):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return nn.Sequential(
-            nn.Conv2d(channels, 6, 3, padding=1),
-            activation(),
-            nn.Conv2d(6, 6, 3, padding=1),
-            activation(),
-            nn.AdaptiveAvgPool2d(3),
-            nn.Flatten(),
-            nn.Linear(54, n_outputs),
-        ).double()
+@seeded
+def kinked_net(channels=2, n_outputs=3, activation=nn.ReLU):
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 3, padding=1),
+        activation(),
+        nn.Conv2d(6, 6, 3, padding=1),
+        activation(),
+        nn.AdaptiveAvgPool2d(3),
+        nn.Flatten(),
+        nn.Linear(54, n_outputs),
+    ).double()
 
 
 def gradients(model, x):
@@ -57,7 +57,7 @@ def uniform_phases(n, seed):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_thm_gradient_transform(shape):
-    model, x = small_net(), noise(1, 2, *shape)
+    model, x = kinked_net(), noise(1, 2, *shape)
     ghat = fourier.fft2(gradients(model, x))[0]  # (K, C, H, W)
     turn = 2 * torch.pi * torch.arange(12, dtype=torch.float64) / 12
     copies = x.expand(12, -1, -1, -1)
@@ -93,7 +93,7 @@ def test_thm_gradient_transform(shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_thm_random_wave(shape):
     """Twelve equally spaced phases average cos² exactly."""
-    model, x = small_net(), noise(5, 2, *shape)
+    model, x = kinked_net(), noise(5, 2, *shape)
     values = measure_sensitivity(model, x).values
     turn = 2 * torch.pi * torch.arange(12, dtype=torch.float64) / 12
     many, phases = x.repeat_interleave(12, 0), turn.repeat(5)
@@ -105,7 +105,7 @@ def test_thm_random_wave(shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_thm_total_sensitivity(shape):
-    model, x = small_net(), noise(5, 2, *shape)
+    model, x = kinked_net(), noise(5, 2, *shape)
     jacobian = torch.func.vmap(torch.func.jacrev(lambda one: model(one[None])[0]))(x)
     expected = jacobian.square().flatten(1).sum(1).mean()
     assert torch.allclose(measure_sensitivity(model, x).values.square().sum(), expected, atol=TIGHT)
@@ -114,7 +114,7 @@ def test_thm_total_sensitivity(shape):
 @pytest.mark.parametrize("shape", [(8, 8), (7, 9)])
 @pytest.mark.parametrize("alpha", [0.0, 2.0])
 def test_thm_noise_response(shape, alpha):
-    model, x = small_net(channels=1), noise(1, 1, *shape)
+    model, x = kinked_net(channels=1), noise(1, 1, *shape)
     n = 5_000
     eta = images.gaussian_field(n, shape=shape, alpha=alpha, seed=3).double()
     change = slopes_along(model, x.expand(n, -1, -1, -1), eta).square().sum(1)
@@ -153,12 +153,12 @@ def deviations(model, x, frequency, sizes, seed):
 def test_thm_linear_regime(seed):
     """Exponents 3/2 and 2, with constants from slopes alone, for networks of several seeds."""
     x, sizes = noise(2000, 1, 8, 8, seed=seed), (0.004, 0.01, 0.025)
-    found, jump = deviations(small_net(1, seed=seed), x, (1, 2), sizes, seed)
+    found, jump = deviations(kinked_net(1, seed=seed), x, (1, 2), sizes, seed)
     said = [math.sqrt(jump / 0.02 * e / 3) for e in sizes]
     assert all(abs(f / s - 1) < 0.25 for f, s in zip(found, said, strict=True))
     wrong = [math.sqrt(jump) / 0.02 * e / 2 for e in sizes]  # as if it were smooth
     assert abs(found[0] / wrong[0] - 1) > 0.4
-    found, jump = deviations(small_net(1, seed=seed, activation=nn.Tanh), x, (1, 2), sizes, seed)
+    found, jump = deviations(kinked_net(1, seed=seed, activation=nn.Tanh), x, (1, 2), sizes, seed)
     said = [math.sqrt(jump) / 0.02 * e / 2 for e in sizes]
     assert all(abs(f / s - 1) < 0.1 for f, s in zip(found, said, strict=True))
     assert abs(found[2] / found[0] / (sizes[2] / sizes[0]) - 1) < 0.02
@@ -176,7 +176,7 @@ def test_thm_linear_regime_with_known_kinks():
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_thm_sensitivity_rules(shape):
-    model, x = small_net(), noise(5, 2, *shape)
+    model, x = kinked_net(), noise(5, 2, *shape)
     values = measure_sensitivity(model, x).values
     frame = torch.linalg.qr(noise(5, 3))[0]  # (5, 3), orthonormal columns
 
@@ -186,9 +186,7 @@ def test_thm_sensitivity_rules(shape):
     assert torch.allclose(measure_sensitivity(turned, x).values, 2 * values, atol=TIGHT)
     scaled = measure_sensitivity(lambda x: model(x / 3), 3 * x).values
     assert torch.allclose(scaled, values / 3, atol=TIGHT)
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        layer = layers.CircularConv2d(2, 2, 3).double()
+    layer = seeded(layers.CircularConv2d)(2, 2, 3, seed=1).double()
     transfer = layers.transfer_function(layer, shape).detach()  # (H, W, 2, 2)
     inner = fourier.fft2(gradients(model, layer(x).detach()))  # (N, K, 2, H, W)
     expected = torch.einsum("hwoc,nkohw->nkchw", transfer.conj(), inner)
@@ -210,7 +208,7 @@ def test_thm_sensitivity_rules(shape):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("cut", [1, 2])
 def test_negative_control_no_sensitivity_above_a_low_pass_filter(shape, cut):
-    model, x = small_net(), noise(5, 2, *shape)
+    model, x = kinked_net(), noise(5, 2, *shape)
     low = fourier.radial_mask(shape, 0, cut)
     behind = measure_sensitivity(lambda x: model(fourier.ifft2(low * fourier.fft2(x)).real), x)
     assert behind.values[:, ~low].max() < TIGHT
@@ -219,7 +217,7 @@ def test_negative_control_no_sensitivity_above_a_low_pass_filter(shape, cut):
 
 
 def test_lem_mean_below():
-    model, x = small_net(), noise(20, 2, 7, 9)
+    model, x = kinked_net(), noise(20, 2, 7, 9)
     root, mean = (measure_sensitivity(model, x, average=a).values for a in ("rms", "mean"))
     assert (mean < root).all()
     weights = noise(2, 1 * 5 * 6)
@@ -247,7 +245,7 @@ def test_lem_mean_below():
 @pytest.mark.parametrize("n_outputs", [1, 2, 4])
 def test_thm_probe_variance(n_outputs):
     """All sign vectors of one image, and the two sources of scatter over many images."""
-    model, x = small_net(n_outputs=n_outputs), noise(6, 2, 5, 6)
+    model, x = kinked_net(n_outputs=n_outputs), noise(6, 2, 5, 6)
     ghat = fourier.fft2(gradients(model, x))  # (N, K, C, H, W)
     signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * n_outputs).reshape(-1, n_outputs)
     probe = torch.einsum("zk,nkchw->znchw", signs.to(ghat.dtype), ghat).abs().square()
@@ -262,7 +260,7 @@ def test_thm_probe_variance(n_outputs):
 
 def test_thm_probe_variance_with_several_probes():
     """Var = (V_x + V_z / m) / N, with images drawn from a finite set."""
-    model, x = small_net(channels=1, n_outputs=4), noise(50, 1, 6, 6)
+    model, x = kinked_net(channels=1, n_outputs=4), noise(50, 1, 6, 6)
     ghat = fourier.fft2(gradients(model, x))[:, :, 0]
     gram = torch.einsum("njhw,nkhw->njkhw", ghat.conj(), ghat).real
     pairs = gram.square().sum((1, 2)) - gram.diagonal(dim1=1, dim2=2).square().sum(-1)
@@ -281,20 +279,19 @@ def test_thm_probe_variance_with_several_probes():
 # Claims of the page about trained networks, over seeds.
 
 
-def small_cnn(n_outputs, seed):
+@seeded
+def small_cnn(n_outputs):
     """The network of the page."""
     circular = {"stride": 2, "padding": 2, "padding_mode": "circular"}
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return nn.Sequential(
-            nn.Conv2d(1, 8, 5, **circular),
-            nn.ReLU(),
-            nn.Conv2d(8, 16, 5, **circular),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(4),
-            nn.Flatten(),
-            nn.Linear(256, n_outputs),
-        )
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 5, **circular),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 5, **circular),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Linear(256, n_outputs),
+    )
 
 
 def slope_of(model, x):
@@ -303,11 +300,11 @@ def slope_of(model, x):
 
 def test_untrained_networks_have_no_tilt_unless_they_average_pixels():
     x = images.gaussian_field(100, shape=(24, 24), alpha=2.0)
-    plain = [slope_of(small_cnn(8, seed), x) for seed in range(6)]
+    plain = [slope_of(small_cnn(8, seed=seed), x) for seed in range(6)]
     assert max(abs(s) for s in plain) < 0.3
     tilted = []
     for seed in range(6):
-        net = small_cnn(8, seed)
+        net = small_cnn(8, seed=seed)
         for layer in (net[0], net[2]):
             layer.stride = (1, 1)
         pooled = nn.Sequential(
@@ -325,7 +322,7 @@ def test_networks_trained_on_steeper_fields_are_tilted_more(seed):
     for alpha in (0.0, 2.0):
         fields = images.gaussian_field(1500, shape=(16, 16), alpha=alpha, seed=seed)
         labels = (fields.flatten(1) @ teacher).sign()
-        model = small_cnn(1, seed)
+        model = small_cnn(1, seed=seed)
         train(
             model, fields, labels, epochs=8, lr=5e-3, weight_decay=0.03, seed=seed,
             batch_size=64, optimizer="adam", loss="logistic",
