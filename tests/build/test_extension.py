@@ -1,0 +1,84 @@
+"""The parts of the build extension, without a build; tests/build/test_build_gates.py builds."""
+
+import pytest
+from bookbuild import mathjax
+from bookbuild.card import reading_minutes
+from bookbuild.freshness import fingerprint
+from bookbuild.gate import has_code_cells
+from docutils import nodes
+from sphinx.errors import ExtensionError
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "lib" / "pkg").mkdir(parents=True)
+    (tmp_path / "lib" / "pkg" / "a.py").write_bytes(b"A = 1\nB = 2\n")
+    (tmp_path / "requirements.txt").write_bytes(b"one==1\n")
+    return tmp_path
+
+
+def test_the_fingerprint_sees_contents_names_and_the_lock(root):
+    seen = {fingerprint(root)}
+    (root / "lib" / "pkg" / "a.py").write_bytes(b"A = 1\nB = 3\n")
+    seen.add(fingerprint(root))
+    (root / "lib" / "pkg" / "a.py").rename(root / "lib" / "pkg" / "b.py")
+    seen.add(fingerprint(root))
+    (root / "requirements.txt").write_bytes(b"one==2\n")
+    seen.add(fingerprint(root))
+    (root / "lib" / "pkg" / "photographs.json").write_bytes(b"{}")
+    seen.add(fingerprint(root))
+    assert len(seen) == 5
+
+
+def test_the_fingerprint_overlooks_line_endings_and_what_python_writes(root):
+    before = fingerprint(root)
+    (root / "lib" / "pkg" / "a.py").write_bytes(b"A = 1\r\nB = 2\r\n")
+    (root / "lib" / "pkg" / "__pycache__").mkdir()
+    (root / "lib" / "pkg" / "__pycache__" / "a.pyc").write_bytes(b"\0")
+    (root / "lib" / "pkg.egg-info").mkdir()
+    (root / "lib" / "pkg.egg-info" / "PKG-INFO").write_bytes(b"x")
+    assert fingerprint(root) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("```{code-cell} ipython3\n1\n```", True),
+        ("````{code-cell}\n1\n````", True),
+        ("  ```{code-cell} ipython3\n  1\n  ```", True),
+        (":::{code-cell} ipython3\n1\n:::", True),
+        ("```python\n1\n```", False),
+        ("A `{code-cell}` holds code.", False),
+    ],
+)
+def test_code_cells_are_recognised_in_every_spelling(text, expected):
+    assert has_code_cells(text) is expected
+
+
+def page_of(*children):
+    document = nodes.section()
+    document.extend(children)
+    return document
+
+
+def test_reading_time_counts_words_code_and_formulas_but_no_output():
+    words = nodes.paragraph("", " ".join(["word"] * 2000))
+    assert reading_minutes(page_of(words)) == 10
+    code = nodes.container("", nodes.literal_block("", "x = 1\n\ny = 2\n" * 100))
+    assert reading_minutes(page_of(words, code)) == 18
+    output = nodes.container("", nodes.literal_block("", "0.1\n" * 1000), classes=["cell_output"])
+    assert reading_minutes(page_of(words, output)) == 10
+    formulas = [nodes.math_block("", r"a = b \\ c") for _ in range(25)]
+    assert reading_minutes(page_of(words, *formulas)) == 11
+
+
+def test_reading_time_is_at_least_a_minute():
+    assert reading_minutes(page_of()) == 1
+
+
+def test_a_missing_mathjax_says_what_to_install(monkeypatch):
+    with pytest.raises(ExtensionError, match="has no file static/mathjax/none.js"):
+        mathjax.find_script("mathjax/none.js")
+    monkeypatch.setattr(mathjax, "PACKAGE", "not-installed")
+    with pytest.raises(ExtensionError, match="not-installed brings MathJax .* pip install"):
+        mathjax.find_script("mathjax/tex-svg-full.js")

@@ -1,0 +1,19 @@
+"""Formulas of the book that several tests hold the library to."""
+
+import torch
+
+
+def scalar_objective(r, s, gamma, kappa, depth):
+    """What a sensitivity r of one frequency costs: misfit and decay."""
+    return s * r**2 / 2 - gamma * r + kappa * depth / 2 * r ** (2 / depth)
+
+
+def half_squares(x, y):
+    return lambda model: (model(x) - y).square().sum(1).mean() / 2
+
+
+def ridge(x, y, weight_decay):
+    """Weights of the head alone, from the normal equations."""
+    flat = x.flatten(1)
+    gram = flat.T @ flat / len(x) + weight_decay * torch.eye(flat.shape[1], dtype=x.dtype)
+    return torch.linalg.solve(gram, flat.T @ y / len(x)).T.reshape(y.shape[1], *x.shape[1:])

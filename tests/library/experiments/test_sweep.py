@@ -1,0 +1,583 @@
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import swept
+import torch
+import xarray
+from swept import (
+    accept_anything,
+    count_threads,
+    die_at,
+    differ,
+    draw,
+    fail_at,
+    give,
+    nap,
+    nap_longer,
+    run,
+    sweep_in_child,
+    tell_device,
+)
+
+import freqsense
+from freqsense import experiments
+from freqsense.experiments import Sweep
+
+GRID = {"depth": [1, 2, 4], "decay": [0.0, 1e-3], "seed": [0, 1]}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The dataset of one worker that nothing disturbed."""
+    return run(Sweep(draw, GRID, tmp_path_factory.mktemp("expected")))
+
+
+# What a sweep holds
+
+
+def test_a_sweep_is_the_function_over_the_grid(expected):
+    assert dict(expected.sizes) == {"depth": 3, "decay": 2, "seed": 2, "ky": 3, "kx": 4}
+    assert expected.loss.dims == ("depth", "decay", "seed")
+    assert expected.power.dims == ("depth", "decay", "seed", "ky", "kx")
+    for depth, decay, seed in product(*GRID.values()):
+        cell = expected.sel(depth=depth, decay=decay, seed=seed)
+        direct = draw(depth, decay, seed)
+        assert cell.loss.item() == direct["loss"]
+        np.testing.assert_array_equal(cell.power, direct["power"][1])
+
+
+def test_key_is_a_digest_of_configuration_version_and_name(tmp_path):
+    run(Sweep(draw, {"depth": [3], "decay": [0.5]}, tmp_path))
+    identity = {
+        "configuration": {"decay": 0.5, "depth": 3, "seed": 0, "size": 3},
+        "freqsense": freqsense.__version__,
+        "function": "swept.draw",
+    }
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    key = hashlib.sha256(canonical.encode()).hexdigest()
+    assert [path.name for path in tmp_path.iterdir()] == [f"{key}.npz"]
+
+
+def test_provenance(expected):
+    assert expected.attrs["freqsense"] == freqsense.__version__
+    assert expected.attrs["torch"] == torch.__version__
+    assert expected.attrs["numpy"] == np.__version__
+    assert expected.attrs["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert expected.attrs["function"] == "swept.draw"
+    assert json.loads(expected.attrs["configuration"]) == {"grid": GRID, "defaults": {"size": 3}}
+    assert expected.attrs["date"].startswith("20") and expected.attrs["date"].endswith("+00:00")
+    assert expected.attrs["command"].startswith("python ")
+    assert json.loads(expected.attrs["missing"]) == json.loads(expected.attrs["failures"]) == []
+
+
+def test_netcdf_keeps_values_labels_and_provenance(tmp_path):
+    grid = {"depth": [1, 2], "decay": [0.0, 1e-3]}
+    sweep = Sweep(draw, grid, tmp_path / "runs")
+    dataset = run(sweep)
+    sweep.save(tmp_path / "sweep.nc")
+    with xarray.open_dataset(tmp_path / "sweep.nc") as opened:
+        xarray.testing.assert_identical(opened.load(), dataset)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "sweep.nc"]
+
+
+def test_a_failed_save_leaves_the_earlier_file(tmp_path, monkeypatch):
+    sweep = Sweep(fail_at, {"index": [0]}, tmp_path / "runs")
+    run(sweep)
+    sweep.save(tmp_path / "sweep.nc")
+    before = (tmp_path / "sweep.nc").read_bytes()
+
+    def write_half(self, path, **_):
+        path.write_bytes(before[: len(before) // 2])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(xarray.Dataset, "to_netcdf", write_half)
+    with pytest.raises(OSError, match="No space left"):
+        sweep.save(tmp_path / "sweep.nc")
+    assert (tmp_path / "sweep.nc").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "sweep.nc"]
+
+
+@pytest.mark.parametrize(
+    "values, labels",
+    [
+        ([1, 2.5], [1.0, 2.5]),
+        (["vgg", "resnet"], ["vgg", "resnet"]),
+        ([True, False], [True, False]),
+        ([None, 3], ["null", "3"]),
+        ([True, 2], ["true", "2"]),
+        ([[8, 8], [32, 32]], ["[8, 8]", "[32, 32]"]),
+    ],
+)
+def test_labels_of_axes(tmp_path, values, labels):
+    sweep = Sweep(give, {"index": values}, tmp_path / "runs")
+    assert run(sweep).index.values.tolist() == labels
+    sweep.save(tmp_path / "sweep.nc")
+    with xarray.open_dataset(tmp_path / "sweep.nc") as opened:
+        assert opened.index.values.tolist() == labels
+
+
+# Determinism
+
+
+def test_results_depend_neither_on_order_nor_on_workers(expected, tmp_path):
+    backwards = {axis: values[::-1] for axis, values in GRID.items()}
+    xarray.testing.assert_equal(
+        run(Sweep(draw, backwards, tmp_path), n_workers=2).sortby(list(GRID)), expected
+    )
+
+
+def test_each_run_has_seeds_of_its_own(expected):
+    draws = expected.global_draws.values.ravel()
+    assert len(set(draws)) == len(draws)
+
+
+def test_a_run_leaves_the_state_of_the_caller_as_it_was(tmp_path):
+    threads = torch.get_num_threads()
+    torch.manual_seed(5), np.random.seed(5)
+    before = torch.rand(1).item(), np.random.rand()
+    torch.manual_seed(5), np.random.seed(5)
+    run(Sweep(draw, {"depth": [1], "decay": [0.0]}, tmp_path))
+    assert (torch.rand(1).item(), np.random.rand()) == before
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_one_torch_thread_a_run(tmp_path, n_workers):
+    dataset = run(Sweep(count_threads, {"index": [0, 1]}, tmp_path), n_workers=n_workers)
+    assert (dataset.threads == 1).all()
+
+
+def test_no_gpu_is_named_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert experiments._visible_devices() == []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert experiments._visible_devices() == ["0", "1", "2"]
+
+
+# Skipping, continuing, failing
+
+
+def times_of_files(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_stored_runs_are_skipped_and_a_larger_grid_adds_to_them(tmp_path, expected):
+    run(Sweep(draw, GRID | {"seed": [0]}, tmp_path))
+    before = times_of_files(tmp_path)
+    dataset = run(Sweep(draw, GRID, tmp_path))
+    after = times_of_files(tmp_path)
+    assert len(before) == 6 and len(after) == 12
+    assert all(after[name] == before[name] for name in before)
+    xarray.testing.assert_equal(dataset, expected)
+
+
+def test_another_version_or_function_is_another_run(tmp_path, monkeypatch):
+    run(Sweep(fail_at, {"index": [0]}, tmp_path))
+    monkeypatch.setattr(freqsense, "__version__", "9.9")
+    newer = Sweep(fail_at, {"index": [0]}, tmp_path)
+    assert newer.dataset().sizes == {"index": 1} and not newer.dataset().data_vars
+    run(newer)
+    run(Sweep(give, {"index": [0]}, tmp_path))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_worker_with_another_version_computes_nothing(tmp_path, monkeypatch):
+    sweep = Sweep(fail_at, {"index": [0]}, tmp_path)
+    monkeypatch.setattr(freqsense, "__version__", "9.9")
+    with pytest.warns(UserWarning, match="must have freqsense .*, got 9.9"):
+        run(sweep)
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_a_failure_is_recorded_and_the_rest_goes_on(tmp_path, n_workers):
+    marker = tmp_path / "mended"
+    grid = {"index": [0, 1, 2, 3], "marker": [str(marker)]}
+    sweep = Sweep(fail_at, grid, tmp_path / "runs")
+    with pytest.warns(UserWarning, match="1 of 4 runs failed.*ZeroDivisionError: no run 2"):
+        dataset = run(sweep, n_workers=n_workers)
+    np.testing.assert_array_equal(dataset.square.squeeze(), [0, 1, np.nan, 9])
+    [record] = sweep.failures()
+    assert record["configuration"] == {"index": 2, "marker": str(marker), "bad": 2}
+    assert "in fail_at" in record["traceback"] and "raise ZeroDivisionError" in record["traceback"]
+    assert json.loads(dataset.attrs["missing"]) == [record["configuration"]]
+    [failure] = json.loads(dataset.attrs["failures"])
+    assert failure["error"] == "ZeroDivisionError: no run 2"
+
+    marker.touch()
+    before = times_of_files(tmp_path / "runs")
+    with pytest.warns(UserWarning, match="1 of 4"):
+        run(sweep, n_workers=n_workers)
+    assert times_of_files(tmp_path / "runs") == before
+    with warnings.catch_warnings(action="error"):
+        dataset = run(sweep, n_workers=n_workers, retry_failures=True)
+    assert dataset.attrs["missing"] == dataset.attrs["failures"] == "[]"
+    assert not list((tmp_path / "runs").glob("*.json"))
+
+
+def test_missing_runs_are_nan_and_listed(tmp_path):
+    run(Sweep(draw, GRID | {"depth": [1, 4]}, tmp_path))
+    dataset = Sweep(draw, GRID, tmp_path).dataset()
+    assert dataset.loss.sel(depth=2).isnull().all() and dataset.power.sel(depth=2).isnull().all()
+    assert dataset.loss.sel(depth=[1, 4]).notnull().all()
+    listed = json.loads(dataset.attrs["missing"])
+    assert [configuration["depth"] for configuration in listed] == [2] * 4
+
+
+def test_a_run_that_kills_its_worker_is_recorded_and_the_rest_goes_on(tmp_path):
+    sweep = Sweep(die_at, {"index": [*range(8)]}, tmp_path)
+    with pytest.warns(UserWarning, match="1 of 8 runs failed"):
+        dataset = run(sweep, n_workers=2)
+    assert [c["index"] for c in json.loads(dataset.attrs["missing"])] == [1]
+    [failure] = sweep.failures()
+    assert failure["configuration"]["index"] == 1 and "SIGKILL" in failure["error"]
+
+
+def test_one_gpu_a_worker(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
+    dataset = run(Sweep(tell_device, {"index": [*range(6)]}, tmp_path), n_workers=2)
+    pairs = set(zip(dataset.pid.values, dataset.device.values, strict=True))
+    assert len(pairs) == 2 and {device for _, device in pairs} == {3.0, 5.0}
+
+
+def test_any_damage_to_a_result_is_noticed_or_harmless(tmp_path):
+    sweep = Sweep(draw, {"depth": [1], "decay": [0.0]}, tmp_path)
+    dataset = run(sweep)
+    [path] = tmp_path.iterdir()
+    whole = path.read_bytes()
+    rng = random.Random(0)
+    noticed = 0
+    for position in rng.sample(range(len(whole)), 400):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        found = sweep.dataset()
+        noticed += found.attrs["missing"] != "[]"
+        assert found.attrs["missing"] != "[]" or found.equals(dataset)
+    assert noticed > 200
+    for length in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert sweep.dataset().attrs["missing"] != "[]"
+    xarray.testing.assert_equal(run(sweep), dataset)
+    assert path.read_bytes() != whole[:-1] and sweep.dataset().attrs["missing"] == "[]"
+
+
+def test_a_result_under_the_name_of_another_is_noticed(tmp_path):
+    sweep = Sweep(fail_at, {"index": [0, 1]}, tmp_path)
+    dataset = run(sweep)
+    first, second = sorted(tmp_path.iterdir())
+    second.write_bytes(first.read_bytes())
+    assert len(json.loads(sweep.dataset().attrs["missing"])) == 1
+    xarray.testing.assert_equal(run(sweep), dataset)
+
+
+def test_a_full_disk_stops_the_sweep_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+    sweep = Sweep(draw, GRID, tmp_path)
+
+    def refuse(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        run(sweep)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leftovers_of_killed_sweeps_go_and_files_under_way_stay(tmp_path):
+    old, young = tmp_path / "a.npz.0.tmp", tmp_path / "b.npz.1.tmp"
+    old.touch(), young.touch()
+    os.utime(old, (0, 0))
+    run(Sweep(fail_at, {"index": [0]}, tmp_path))
+    assert young.exists() and not old.exists()
+
+
+# Killed processes
+
+
+@pytest.fixture(scope="module")
+def forkserver():
+    """Starts children in milliseconds that have imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["freqsense.experiments", "pytest", "xarray"])
+    return context
+
+
+def test_a_sweep_killed_twenty_times_equals_one_never_killed(tmp_path, forkserver):
+    n_runs, delays = 60, np.random.default_rng(0).uniform(0, 0.1, 20)
+    assert delays.sum() < n_runs * 0.02, "a sweep could end before its last kill"
+    stored = []
+    for delay in delays:
+        ready = forkserver.Event()
+        child = forkserver.Process(target=sweep_in_child, args=(tmp_path / "a", n_runs, ready))
+        child.start()
+        assert ready.wait(20)
+        time.sleep(delay)
+        child.kill()
+        child.join(20)
+        assert child.exitcode == -signal.SIGKILL
+        stored.append(len(list((tmp_path / "a").glob("*.npz"))))
+    assert 0 < stored[-1] < n_runs and stored == sorted(stored)
+    sweep = Sweep(nap, {"index": list(range(n_runs))}, tmp_path / "a")
+    before = times_of_files(tmp_path / "a")
+    assert len(json.loads(sweep.dataset().attrs["missing"])) == n_runs - stored[-1]
+    killed = run(sweep)
+    after = times_of_files(tmp_path / "a")
+    assert all(after[name] == before[name] for name in before if name.endswith(".npz"))
+    never = run(Sweep(nap, {"index": list(range(n_runs))}, tmp_path / "b"))
+    xarray.testing.assert_equal(killed, never)
+
+
+PARENT = """
+import sys, swept
+swept.run(swept.Sweep(swept.nap_longer, {"index": list(range(40))}, sys.argv[1]), n_workers=2)
+"""
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A process that ended stays in the table until its new parent looks at it.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def environment():
+    return os.environ | {"PYTHONPATH": str(Path(swept.__file__).parent)}
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    sweep = Sweep(nap_longer, {"index": list(range(40))}, tmp_path / "a")
+
+    def workers():
+        dataset = sweep.dataset()
+        return {int(pid) for pid in dataset.pid.values if pid == pid} if len(dataset) else set()
+
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, sweep.folder], env=environment())
+    try:
+        wait_until(lambda: len(workers()) == 2)  # one may begin long before the other
+    finally:
+        parent.kill()
+        parent.wait(20)
+    dataset, pids = sweep.dataset(), workers()
+    wait_until(lambda: not any(map(is_alive, pids)))
+    for index in dataset.index[dataset.square.notnull()].values:
+        assert dataset.square.sel(index=index) == index**2
+
+
+def test_two_sweeps_on_one_folder_do_not_disturb_each_other(tmp_path, forkserver):
+    n_runs = 30
+    children, arguments = [], (tmp_path / "a", n_runs, forkserver.Event())
+    for _ in range(2):
+        children.append(forkserver.Process(target=sweep_in_child, args=arguments))
+        children[-1].start()
+    for child in children:
+        child.join(30)
+        assert child.exitcode == 0
+    names = [path.name for path in (tmp_path / "a").iterdir()]
+    assert len(names) == n_runs and all(name.endswith(".npz") for name in names)
+    both = Sweep(nap, {"index": list(range(n_runs))}, tmp_path / "a").dataset()
+    alone = run(Sweep(nap, {"index": list(range(n_runs))}, tmp_path / "b"))
+    xarray.testing.assert_equal(both, alone)
+
+
+# A Dask cluster
+
+
+class Cluster:
+    """A scheduler and workers, each a process of its own on 127.0.0.1."""
+
+    def __init__(self, folder, n_workers):
+        contact = folder / "scheduler.json"
+        self.folder = folder
+        self.processes = []
+        self.scheduler = self.start(
+            "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+            "--scheduler-file", contact,
+        )  # fmt: skip
+        wait_until(contact.exists)
+        self.address = json.loads(contact.read_text())["address"]
+        self.workers = [self.add_worker() for _ in range(n_workers)]
+
+    def start(self, program, *arguments):
+        command = [sys.executable, "-m", f"distributed.cli.{program}", *map(str, arguments)]
+        with open(self.folder / "log", "a") as log:
+            process = subprocess.Popen(command, env=environment(), stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def add_worker(self):
+        return self.start(
+            "dask_worker", self.address, "--nthreads", "2", "--no-nanny", "--no-dashboard",
+            "--local-directory", self.folder,
+        )  # fmt: skip
+
+    def close(self):
+        for process in self.processes[::-1]:
+            process.kill()
+            process.wait(20)
+
+
+@pytest.fixture
+def cluster(tmp_path_factory):
+    pytest.importorskip("distributed")
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), n_workers=2)
+    yield cluster
+    cluster.close()
+
+
+@pytest.mark.filterwarnings("ignore:the scheduler at")
+def test_a_dask_sweep_equals_the_local_one_even_when_a_worker_is_lost(cluster, tmp_path, expected):
+    dataset = run(Sweep(draw, GRID, tmp_path / "draw"), scheduler=cluster.address)
+    xarray.testing.assert_equal(dataset, expected)
+
+    grid = {"index": list(range(16))}
+    killer = threading.Thread(target=lose_a_worker, args=(cluster, tmp_path / "nap"))
+    killer.start()
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        dataset = run(Sweep(nap_longer, grid, tmp_path / "nap"), scheduler=cluster.address)
+    killer.join(20)
+    assert cluster.workers[0].returncode == -signal.SIGKILL
+    assert dataset.attrs["missing"] == "[]"
+    np.testing.assert_array_equal(dataset.square, np.arange(16) ** 2)
+    # What a lost worker had not delivered yet, the other one computed.
+    assert set(dataset.pid.values) <= {worker.pid for worker in cluster.workers}
+    local = run(Sweep(nap_longer, {"index": [0, 7, 15]}, tmp_path / "local"))
+    xarray.testing.assert_equal(dataset.noise.sel(index=[0, 7, 15]), local.noise)
+
+    with pytest.warns(UserWarning, match="1 of 4 runs failed.*ZeroDivisionError"):
+        run(Sweep(fail_at, {"index": [0, 1, 2, 3]}, tmp_path / "fail"), scheduler=cluster.address)
+
+    # With its scheduler gone a sweep ends, and keeps what it has.
+    killer = threading.Thread(target=lose_the_scheduler, args=(cluster, tmp_path / "lost"))
+    killer.start()
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match=cluster.address):
+        run(Sweep(nap_longer, grid, tmp_path / "lost"), scheduler=cluster.address)
+    killer.join(20)
+    assert time.monotonic() - start < 20
+    assert not list((tmp_path / "lost").glob("*.json"))
+    assert list((tmp_path / "lost").glob("*.npz"))
+
+
+def lose_a_worker(cluster, folder):
+    wait_until(lambda: len(list(folder.glob("*.npz"))) >= 2)
+    cluster.workers[0].kill()
+    cluster.workers[0].wait(20)
+
+
+def lose_the_scheduler(cluster, folder):
+    wait_until(lambda: len(list(folder.glob("*.npz"))) >= 1)
+    cluster.scheduler.kill()
+    cluster.scheduler.wait(20)
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense"])
+def test_an_unreachable_scheduler_fails_in_seconds_with_its_address(tmp_path, address):
+    pytest.importorskip("distributed")
+    sweep = Sweep(draw, GRID, tmp_path / "runs")
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match=address):
+        run(sweep, scheduler=address)
+    assert time.monotonic() - start < 15
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_dask_the_error_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ImportError, match=r"freqsense\[cluster\]"):
+        run(Sweep(draw, GRID, tmp_path), scheduler="tcp://127.0.0.1:8786")
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "grid, error, message",
+    [
+        ({"dept": [1], "decay": [0.0]}, ValueError, "did you mean 'depth'"),
+        ({"depth": [1]}, ValueError, "without a default must be an axis, got none for decay"),
+        ({}, TypeError, "not empty"),
+        ([("depth", [1])], TypeError, "grid must be a dict"),
+        ({"depth": [], "decay": [0.0]}, TypeError, "axis depth must be a list of values"),
+        ({"depth": "12", "decay": [0.0]}, TypeError, "axis depth must be a list of values"),
+        ({"depth": 1, "decay": [0.0]}, TypeError, "axis depth must be a list of values"),
+        ({"depth": [1, 1], "decay": [0.0]}, ValueError, "must not repeat"),
+        ({"depth": [1, 1.0], "decay": [0.0]}, ValueError, "must not repeat"),
+        ({"depth": [torch.relu], "decay": [0.0]}, TypeError, "axis depth must be a value of JSON"),
+        ({"depth": [np.int64(1)], "decay": [0.0]}, TypeError, "must be a value of JSON"),
+        ({"depth": [(8, 8)], "decay": [0.0]}, TypeError, r"becomes \[8, 8\]"),
+        ({"depth": [1], "decay": [float("nan")]}, TypeError, "must be a value of JSON"),
+    ],
+)
+def test_bad_grids_are_refused_before_any_work(tmp_path, grid, error, message):
+    with pytest.raises(error, match=message):
+        Sweep(draw, grid, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "function", [lambda depth: {"x": depth}, abs, "draw", Cluster.start.__get__(1)]
+)
+def test_functions_without_a_name_of_their_own_are_refused(tmp_path, function):
+    with pytest.raises(TypeError, match="top level of a module"):
+        Sweep(function, {"depth": [1]}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("complex", "must be real numbers, got complex128"),
+        ("text", "must be real numbers, got <U3"),
+        ("no dims", r"got dims \(\) and shape \(3,\)"),
+        ("few dims", r"got dims \('y',\) and shape \(3, 3\)"),
+        ("same dims", r"got dims \('y', 'y'\)"),
+        ("axis", "no axes, got 'index'"),
+        ("dim of an axis", "no axes, got 'index'"),
+        ("name", "must be identifiers"),
+        ("empty", "must return a dict"),
+        ("none", "must return a dict"),
+    ],
+)
+def test_bad_results_are_failures_that_say_what_is_wrong(tmp_path, kind, message):
+    with pytest.warns(UserWarning, match=message):
+        run(Sweep(give, {"index": [0], "kind": [kind]}, tmp_path))
+
+
+def test_results_that_differ_between_runs_are_named(tmp_path):
+    sweep = Sweep(differ, {"index": [0, 1]}, tmp_path)
+    with pytest.raises(ValueError, match=r"'index': 0\} gave \{'a'.*'index': 1\} gave \{'b'"):
+        run(sweep)
+
+
+def test_names_of_axes_are_identifiers(tmp_path):
+    with pytest.raises(ValueError, match="identifiers, got 'a/b'"):
+        Sweep(accept_anything, {"a/b": [1]}, tmp_path)
+
+
+@pytest.mark.parametrize("n_workers", [0, 1.5, True])
+def test_bad_numbers_of_workers(tmp_path, n_workers):
+    with pytest.raises((TypeError, ValueError), match="n_workers"):
+        run(Sweep(draw, GRID, tmp_path / "runs"), n_workers=n_workers)
+    assert not (tmp_path / "runs").exists()

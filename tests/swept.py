@@ -1,0 +1,87 @@
+"""Functions that sweeps run: in a module of their own, so that other processes can import them."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from freqsense.experiments import Sweep
+
+
+def draw(depth, decay, seed=0, size=3):
+    """Numbers from each of the global generators, and from one seeded by the configuration."""
+    own = torch.Generator().manual_seed(seed)
+    global_draws = torch.rand(1).item() + np.random.rand()
+    return {
+        "loss": depth * decay + torch.rand(1, generator=own).item(),
+        "global_draws": global_draws,
+        "power": (("ky", "kx"), torch.rand(size, size + 1, generator=own, dtype=torch.float64)),
+    }
+
+
+def nap(index):
+    time.sleep(0.02)
+    return {"noise": ("x", np.random.rand(20_000)), "square": index**2}
+
+
+def nap_longer(index):
+    time.sleep(0.15)
+    return {"noise": ("x", np.random.rand(10)), "square": index**2, "pid": os.getpid()}
+
+
+def fail_at(index, marker="", bad=2):
+    if index == bad and not (marker and Path(marker).exists()):
+        raise ZeroDivisionError(f"no run {index}")
+    return {"square": index**2}
+
+
+def die_at(index, bad=1):
+    if index == bad:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.05)
+    return {"square": index**2}
+
+
+def differ(index):
+    return {"a": 1.0} if index == 0 else {"b": 1.0}
+
+
+def accept_anything(**configuration):
+    return {"n_axes": len(configuration)}
+
+
+def tell_device(index):
+    time.sleep(0.2)
+    return {"device": int(os.environ.get("CUDA_VISIBLE_DEVICES", -1)), "pid": os.getpid()}
+
+
+def count_threads(index):
+    return {"threads": torch.get_num_threads()}
+
+
+def give(index, kind="number"):
+    return {
+        "number": {"x": np.float32(1)},
+        "complex": {"x": 1j},
+        "text": {"x": "one"},
+        "no dims": {"x": np.zeros(3)},
+        "few dims": {"x": ("y", np.zeros((3, 3)))},
+        "same dims": {"x": (("y", "y"), np.zeros((3, 3)))},
+        "axis": {"index": 1.0},
+        "dim of an axis": {"x": ("index", np.zeros(3))},
+        "name": {"a/b": 1.0},
+        "empty": {},
+        "none": None,
+    }[kind]
+
+
+def run(sweep, **options):
+    return sweep.run(progress=False, **options)
+
+
+def sweep_in_child(folder, n_runs, ready):
+    ready.set()
+    run(Sweep(nap, {"index": list(range(n_runs))}, folder))
