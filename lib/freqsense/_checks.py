@@ -106,10 +106,10 @@ def as_labels(labels: object, n_images: int, name: str = "labels") -> Tensor:
         raise TypeError(f"{name} must be a torch tensor or a numpy array (N,), got {kind}")
     labels = torch.as_tensor(labels).detach()
     if labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"{name} must be real numbers, got {_dtype_name(labels.dtype)}")
+        raise TypeError(f"{name} must be real numbers, got {labels.dtype}")
     if labels.ndim not in (1, 2) or len(labels) != n_images or 0 in labels.shape:
-        expected, got = f"({n_images},) or ({n_images}, K)", tuple(labels.shape)
-        raise ValueError(f"{name} must have shape {expected}, as the images, got {got}")
+        expected, got = f"({n_images}, ...), as the images", tuple(labels.shape)
+        raise ValueError(f"{name} must have shape {expected}, got {got}")
     if not torch.isfinite(labels).all():
         raise ValueError(f"{name} must be finite, got NaN or infinite entries")
     return labels
@@ -118,7 +118,7 @@ def as_labels(labels: object, n_images: int, name: str = "labels") -> Tensor:
 def as_classes(labels: Tensor, n_classes: int | None = None, name: str = "labels") -> Tensor:
     """Return labels that are integer classes (N,), below K if that is known, as int64."""
     if labels.is_floating_point() or labels.ndim != 1:
-        got = f"{_dtype_name(labels.dtype)} {tuple(labels.shape)}"
+        got = f"{labels.dtype} {tuple(labels.shape)}"
         raise TypeError(f"{name} must be integer classes (N,), got {got}")
     low, high = int(labels.min()), int(labels.max())
     if n_classes is None and low < 0:

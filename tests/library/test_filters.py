@@ -159,7 +159,7 @@ IMAGES = torch.ones(1, 1, 8, 8)
             r"one image \(1, 8, 8\), got \(1, 4, 4\)",
         ),
         (lambda: filters.swap_phases(IMAGES, IMAGES[..., :4]), ValueError, "shape of images"),
-        (lambda: filters.scramble_phases(IMAGES, seed=-1), ValueError, "at least 0, got -1"),
+        (lambda: filters.scramble_phases(IMAGES, seed=-1), ValueError, "between 0 and .*, got -1"),
     ],
 )
 def test_bad_input(call, error, message):

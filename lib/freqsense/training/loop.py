@@ -418,10 +418,13 @@ def _augmented(augment: Augmentation, x: Tensor, y: Tensor, generator: torch.Gen
     images = augment(x, y, generator)
     if not isinstance(images, Tensor):
         raise TypeError(f"augment must return a tensor, got {type(images).__name__}")
-    for name in ("shape", "dtype", "device"):
-        got, expected = getattr(images, name), getattr(x, name)
-        if got != expected:
-            raise ValueError(f"augment must return images of {name} {expected}, got {got}")
+    if images.shape != x.shape:
+        expected, got = tuple(x.shape), tuple(images.shape)
+        raise ValueError(f"augment must return images of shape {expected}, got {got}")
+    for name in ("dtype", "device"):
+        ours, theirs = getattr(x, name), getattr(images, name)
+        if ours != theirs:
+            raise ValueError(f"augment must return images of {name} {ours}, got {theirs}")
     return images.detach()
 
 

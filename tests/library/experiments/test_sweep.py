@@ -33,7 +33,7 @@ from swept import (
 )
 
 import freqsense
-from freqsense import experiments
+from freqsense.experiments import _workers
 from freqsense.experiments import Sweep
 
 GRID = {"depth": [1, 2, 4], "decay": [0.0, 1e-3], "seed": [0, 1]}
@@ -64,7 +64,7 @@ def test_key_is_a_digest_of_configuration_version_and_name(tmp_path):
     identity = {
         "configuration": {"decay": 0.5, "depth": 3, "seed": 0, "size": 3},
         "freqsense": freqsense.__version__,
-        "function": "swept.draw",
+        "function": "draw",
     }
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     key = hashlib.sha256(canonical.encode()).hexdigest()
@@ -76,7 +76,7 @@ def test_provenance(expected):
     assert expected.attrs["torch"] == torch.__version__
     assert expected.attrs["numpy"] == np.__version__
     assert expected.attrs["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert expected.attrs["function"] == "swept.draw"
+    assert expected.attrs["function"] == "draw"
     assert json.loads(expected.attrs["configuration"]) == {"grid": GRID, "defaults": {"size": 3}}
     assert expected.attrs["date"].startswith("20") and expected.attrs["date"].endswith("+00:00")
     assert expected.attrs["command"].startswith("python ")
@@ -163,9 +163,9 @@ def test_one_torch_thread_a_run(tmp_path, n_workers):
 def test_no_gpu_is_named_where_there_is_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert experiments._visible_devices() == []
+    assert _workers._visible_devices() == []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert experiments._visible_devices() == ["0", "1", "2"]
+    assert _workers._visible_devices() == ["0", "1", "2"]
 
 
 # Skipping, continuing, failing

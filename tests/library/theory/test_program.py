@@ -10,7 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tolerances import ATOL
 
-from freqsense import _solver, fourier, images, theory
+from freqsense import fourier, images, theory
+from freqsense.theory import _proximal, program
 
 SHAPES = [(4, 4), (5, 5), (4, 7), (6, 3)]
 TIGHT = ATOL[torch.float64]
@@ -136,16 +137,16 @@ def test_the_gap_bounds_what_is_left_to_gain_at_any_map(loss, depth, n_outputs):
     x, y = photo_task()
     y = torch.stack([y, noise(len(y)).sign()], 1)[:, :n_outputs]
     best = theory.solve(x, y, weight_decay=0.1, depth=depth, loss=loss, tolerance=1e-12)
-    basis = theory._half_basis((6, 6))
+    basis = program._half_basis((6, 6))
     features = basis.features(fourier.fft2(x).flatten(2).numpy())
-    losses = [_solver.SampleLoss(features, y.numpy(), loss)]
+    losses = [_proximal.SampleLoss(features, y.numpy(), loss)]
     if loss == "squared":
-        losses.append(_solver.GramLoss(features, y.numpy()))
-    penalty = _solver.Ridge(0.1) if depth == 1 else _solver.NuclearNorm(0.1 / 6, basis.scale)
+        losses.append(_proximal.GramLoss(features, y.numpy()))
+    penalty = _proximal.Ridge(0.1) if depth == 1 else _proximal.NuclearNorm(0.1 / 6, basis.scale)
     for held in losses:
         for size in (0, 0.01, 0.3):
             b = size * noise(features.shape[1], n_outputs).numpy()
-            objective, gap = _solver._certify(held, penalty, b, held.push(b))
+            objective, gap = _proximal._certify(held, penalty, b, held.push(b))
             assert objective - best.objective <= gap + 1e-10
             assert objective > best.objective
 

@@ -12,7 +12,7 @@ from tolerances import ATOL
 from torch.nn import functional
 
 from freqsense import fourier, models
-from freqsense._descent import Problem
+from freqsense.training._descent import Problem
 from freqsense.training import minimize
 
 TIGHT = ATOL[torch.float64]

@@ -14,7 +14,9 @@ from sources import BOOK, read
 from tolerances import ATOL
 from torch import nn
 
-from freqsense import __main__, _configuration, _runs, experiments, fourier
+from freqsense import __main__, experiments, fourier
+from freqsense.cli import config
+from freqsense.experiments import runs
 from freqsense.sensitivity import measure_sensitivity, slope
 
 TEXT = read(BOOK / "experiments" / "own-model.md")
@@ -103,13 +105,13 @@ def test_the_study_of_the_page_is_a_valid_sweep(tmp_path):
     (cell,) = [cell for cell in CELLS if cell.startswith('study = """')]
     path = tmp_path / "study.yaml"
     path.write_text(cell.split('"""')[1], encoding="utf-8")
-    sweep = _configuration.read_sweep(path, tmp_path / "runs")
+    sweep = config.read_sweep(path, tmp_path / "runs")
     assert len(sweep.configurations) == 6
     wrong = yaml.safe_load(path.read_text(encoding="utf-8"))
     wrong["grid"]["archtecture"] = wrong["grid"].pop("architecture")
     path.write_text(yaml.safe_dump(wrong), encoding="utf-8")
     with pytest.raises(ValueError, match="did you mean 'architecture'"):
-        _configuration.read_sweep(path, tmp_path / "runs")
+        config.read_sweep(path, tmp_path / "runs")
 
 
 def test_the_module_of_the_page_makes_a_network(tmp_path, monkeypatch):
@@ -172,7 +174,7 @@ def test_batch_norm_that_has_seen_nothing_has_another_level(seed):
     fresh, x = normed_net(seed=seed), 4 * noise(300, 2, 8, 8, seed=seed)
     levels = [
         float(measure_sensitivity(model, x[:50]).values.square().sum().sqrt())
-        for model in (fresh, _runs._settled(fresh, x))
+        for model in (fresh, runs._settled(fresh, x))
     ]
     assert levels[0] > 1.2 * levels[1]
 

@@ -9,7 +9,7 @@ import recorded
 import torch
 
 from freqsense import experiments, fourier, models
-from freqsense._configuration import read_sweep
+from freqsense.cli.config import read_sweep
 
 CUT = 8
 FULL = {"paper-cifar10-full": 900, "paper-imagenette": 180}

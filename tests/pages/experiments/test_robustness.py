@@ -139,7 +139,7 @@ def test_what_blur_empties_fades_with_decay_alone():
     def heard(weight_decay, before=False):
         model = models.linear_cnn(1, width=1, shape=shape).double()
         if not before:
-            augment = robustness.low_pass_blur(cut)
+            augment = robustness.low_pass_augment(cut)
             options = {"loss": "logistic", "augment": augment, "weight_decay": weight_decay}
             training.train(model, x, y, epochs=200, lr=0.2, batch_size=200, **options)
         return theory.end_to_end(model).detach()[..., 0, 0].abs()[beyond]
