@@ -80,6 +80,19 @@ def test_labels_are_unique():
     assert sorted(labels) == sorted(set(labels))
 
 
+def test_pages_with_code_or_statements_have_tests_at_their_paths_and_tests_have_pages():
+    folder = ROOT / "tests" / "pages"
+
+    def test_of(page):
+        place = page.relative_to(BOOK).with_suffix(".py")
+        return folder / place.parent / f"test_{place.name.replace('-', '_')}"
+
+    stating = [page for page in PAGES if {d.name for d in directives(read(page))} & STATEMENTS]
+    there = set(folder.rglob("*.py"))
+    assert {test_of(page) for page in NOTEBOOKS + stating} - there == set()
+    assert there - {test_of(page) for page in PAGES} == set()
+
+
 def test_every_statement_has_a_numerical_check_named_after_its_label():
     labels = {
         d.options.get("label", f"none at {page_name(page)}:{d.line}")

@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -87,7 +88,6 @@ def test_the_lock_installs_anywhere_with_plain_pip(text):
     assert all(re.match(r"[a-z0-9.-]+==[\w.!+]+( ;.*)?", line) for line in lines)
     assert not re.search(r"://|--(index|extra|find|hash)", "\n".join(lines))
     assert not re.search(r"^(nvidia|cuda|triton)", "\n".join(lines), re.M)
-    assert "torch==2.13.0 " in text("requirements.txt")
 
 
 def test_the_lock_is_for_the_python_versions_that_the_workflows_test(project, workflows):
@@ -138,14 +138,6 @@ def test_the_licences_are_those_that_the_readme_names(text):
     assert text("LICENSE-text").startswith("Attribution 4.0 International")
     assert "Section 8 -- Interpretation" in text("LICENSE-text")
     assert set(yaml.safe_load(text("CITATION.cff"))["license"]) == {"MIT", "CC-BY-4.0"}
-
-
-def test_the_readme_is_in_the_order_of_a_newcomers_questions(text):
-    titles = re.findall(r"^## (.*)$", text("README.md"), re.M)
-    assert titles == [
-        "Two commands", "What they take", "Read", "Run", "Measure your own network", "Teach",
-        "Cite", "Licence",
-    ]  # fmt: skip
 
 
 def test_the_readme_names_only_files_that_exist(text, repository):
@@ -283,17 +275,12 @@ def test_a_script_stops_at_its_first_error_and_can_be_run(text, repository, name
         subprocess.run([bash, "-n", str(repository / name)], check=True)
 
 
-def test_binder_caps_the_threads(text):
-    assert "OMP_NUM_THREADS=2" in text("binder/start")
-    assert text("binder/start").rstrip().endswith('exec "$@"')
-
-
-# The forms
-
-
-def test_the_form_for_pages_asks_for_page_cell_and_platform(text):
-    form = yaml.safe_load(text(".github/ISSUE_TEMPLATE/page.yml"))
-    required = {
-        field["id"] for field in form["body"] if field.get("validations", {}).get("required")
-    }
-    assert {"page", "cell", "platform"} <= required
+def test_binder_starts_what_it_is_given_with_few_threads(repository):
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash here")
+    names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
+    code = f"import os; print(*(os.environ[name] for name in {names}))"
+    command = [bash, str(repository / "binder" / "start"), sys.executable, "-c", code]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert all(1 <= int(number) <= 2 for number in shown.split())

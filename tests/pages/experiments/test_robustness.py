@@ -1,4 +1,4 @@
-"""Statements of the page on robustness that tests/test_robustness.py does not check."""
+"""Statements of the page on robustness that the tests of the library do not check."""
 
 import math
 

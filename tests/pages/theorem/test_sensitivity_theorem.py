@@ -1,4 +1,4 @@
-"""Statements of the page on the sensitivity theorem that tests/test_theory.py does not check."""
+"""Statements of the page on the sensitivity theorem that the tests of theory do not check."""
 
 import math
 
