@@ -89,6 +89,37 @@ def test_thm_linear_sensitivity(depth, shape):
             assert result.stderr.max() < TIGHT and result.radial().sem.max() < TIGHT
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_eq_sensitivity_norm(shape):
+    """Against the sum of squares; a map of one channel that can be averaged, saved and drawn."""
+    result = measure_sensitivity(small_net().eval(), noise(6, 2, *shape))
+    norm = result.norm()
+    assert torch.allclose(norm.values[0], (result.values**2).sum(0).sqrt(), rtol=TIGHT)
+    assert norm.n_images == 6 and norm.values.shape == norm.stderr.shape == (1, *shape)
+    assert norm.radial().mean.shape == norm.ring_stderr.shape == (1, min(shape) // 2 + 1)
+    assert norm.stderr.min() >= 0 and torch.isfinite(norm.ring_stderr).all()
+    again = norm.norm()  # of one channel it is the map itself
+    assert torch.allclose(again.values, norm.values, rtol=TIGHT)
+    assert torch.allclose(again.stderr, norm.stderr, rtol=TIGHT)
+    silent = measure_sensitivity(lambda x: 0 * x.mean((2, 3)), noise(6, 2, *shape)).norm()
+    assert silent.values.max() == silent.stderr.max() == silent.ring_stderr.max() == 0
+
+
+def test_the_error_of_a_norm_is_a_bound():
+    """Reached if the channels err together; too large by √C if they err independently."""
+    one = measure_sensitivity(lambda x: (x**2).mean((2, 3)), noise(20, 1, 8, 8))
+    parts = (one.values, one.stderr, one.ring_stderr)
+    values, stderr, of_rings = (part.repeat(3, *[1] * (part.ndim - 1)) for part in parts)
+    three = SensitivityMap(values, stderr, 20, of_rings).norm()
+    assert torch.allclose(three.stderr, 3**0.5 * one.stderr, rtol=TIGHT)
+    assert torch.allclose(three.radial().sem, 3**0.5 * one.radial().sem, rtol=TIGHT)
+    sets = noise(300, 20, 3, 8, 8)
+    apart = [measure_sensitivity(lambda x: (x**2).mean((2, 3)), x).norm() for x in sets]
+    scatter = torch.stack([found.values[0, 1, 2] for found in apart]).std()
+    told = torch.stack([found.stderr[0, 1, 2] for found in apart]).mean()
+    assert told / scatter == pytest.approx(3**0.5, rel=SIGMAS / (2 * 300) ** 0.5)
+
+
 def test_float32_agrees_with_float64():
     model, x = small_net(), noise(20, 2, 8, 8)
     exact = measure_sensitivity(model, x).values

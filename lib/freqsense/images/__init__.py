@@ -1,14 +1,14 @@
 """Images to measure: real photographs and their patches, Gaussian fields and dead leaves."""
 
-from freqsense.images.patches import (
-    PATCH_CLASSES,
+from freqsense.images.patches import PATCH_CLASSES, held_out_region, photo_patches
+from freqsense.images.photographs import (
+    PHOTOGRAPHS,
+    Photograph,
     cut_tiles,
-    held_out_region,
     luminance,
-    photo_patches,
+    photographs,
     shrink,
 )
-from freqsense.images.photographs import PHOTOGRAPHS, Photograph, photographs
 from freqsense.images.synthetic import dead_leaves, gaussian_field
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Labelled patches of photographs, and the steps that make them."""
+"""Labelled patches of photographs, train and test from disjoint regions."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,18 @@ from torch.nn.functional import avg_pool2d
 from freqsense._checks import (
     as_choice,
     as_flag,
-    as_grid,
     as_integer,
     as_names,
     as_shape,
     seeded_generator,
     sides,
 )
-from freqsense.images.photographs import PHOTOGRAPHS, photographs
+from freqsense.images.photographs import PHOTOGRAPHS, luminance, photographs, shrink
 
 __all__ = [
     "PATCH_CLASSES",
-    "cut_tiles",
     "held_out_region",
-    "luminance",
     "photo_patches",
-    "shrink",
 ]
 
 PATCH_CLASSES: tuple[str, ...] = tuple(
@@ -34,116 +30,6 @@ PATCH_CLASSES: tuple[str, ...] = tuple(
 # Column of the test cell in each of the four rows of cells. A solution of the four-queens puzzle:
 # one test cell in each row and column, and no two of them touch, not even at a corner.
 _TEST_COLUMNS = (1, 3, 0, 2)
-
-
-def luminance(images: Tensor) -> Tensor:
-    r"""Grey version of colour images, with the weights of ITU-R BT.601.
-
-    .. math:: x = 0.299\, x_R + 0.587\, x_G + 0.114\, x_B
-
-    Equation ``eq-luminance`` of the book. Grey images come back as they are.
-
-    Parameters
-    ----------
-    images : tensor (..., C, H, W), C = 3 (red, green, blue) or 1.
-
-    Returns
-    -------
-    tensor (..., 1, H, W).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``images`` is not a float tensor with one or three channels.
-
-    Source
-    ------
-    Recommendation ITU-R BT.601: its weights are meant for gamma-coded values, as photographs have.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from freqsense import images
-    >>> images.luminance(torch.ones(3, 2, 2)).shape
-    torch.Size([1, 2, 2])
-    """
-    grid = as_grid(images, "images")
-    if grid.ndim < 3 or grid.shape[-3] not in (1, 3):
-        raise ValueError(
-            f"images must have shape (..., C, H, W) with C = 1 or 3, got {tuple(grid.shape)}"
-        )
-    if grid.shape[-3] == 1:
-        return grid
-    red, green, blue = grid.split(1, dim=-3)
-    return 0.299 * red + 0.587 * green + 0.114 * blue
-
-
-def shrink(images: Tensor, factor: int) -> Tensor:
-    r"""Shrink images by a whole factor, averaging blocks of pixels.
-
-    .. math:: y[p] = \frac{1}{f^2} \sum_{q \in \{0, \dots, f-1\}^2} x[fp + q]
-
-    Equation ``eq-shrink`` of the book. Rows and columns that fill no block are dropped. The average
-    also damps high frequencies, by less than half in power up to half of the new Nyquist frequency.
-
-    Parameters
-    ----------
-    images : tensor (C, H, W) or (N, C, H, W).
-    factor : at least 1, at most the shorter side.
-
-    Returns
-    -------
-    tensor (C, H // factor, W // factor) or (N, C, H // factor, W // factor).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``images`` is no float tensor of three or four axes, or the factor is out of range.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from freqsense import images
-    >>> images.shrink(torch.arange(8.0).reshape(1, 2, 4), 2).tolist()
-    [[[2.5, 4.5]]]
-    """
-    grid = _as_channels(images)
-    factor = as_integer(factor, "factor", 1, min(grid.shape[-2:]))
-    return avg_pool2d(grid, factor)
-
-
-def cut_tiles(images: Tensor, size: int) -> Tensor:
-    """Cut images into square tiles that do not overlap, centred where the sides are no multiple.
-
-    Parameters
-    ----------
-    images : tensor (C, H, W) or (N, C, H, W).
-    size : side of a tile in pixels, at most the shorter side.
-
-    Returns
-    -------
-    tensor (N, C, size, size), row by row.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``images`` is no float tensor of three or four axes, or a tile does not fit.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from freqsense import images
-    >>> images.cut_tiles(torch.zeros(3, 300, 451), 128).shape
-    torch.Size([6, 3, 128, 128])
-    """
-    grid = _as_channels(images)
-    height, width = grid.shape[-2:]
-    size = as_integer(size, "size", 1, min(height, width))
-    top, left = height % size // 2, width % size // 2
-    grid = grid[..., top : top + height // size * size, left : left + width // size * size]
-    # (..., C, rows, columns, size, size)
-    tiles = grid.unfold(-2, size, size).unfold(-2, size, size)
-    return tiles.movedim(-5, -3).reshape(-1, grid.shape[-3], size, size)
 
 
 def held_out_region(shape: tuple[int, int]) -> Tensor:
@@ -237,15 +123,6 @@ def photo_patches(
     labels = torch.arange(len(names)).repeat_interleave(n_per_class)
     order = torch.randperm(len(labels), generator=generator)
     return patches[order], labels[order]
-
-
-def _as_channels(images: Tensor) -> Tensor:
-    grid = as_grid(images, "images")
-    if grid.ndim not in (3, 4):
-        raise ValueError(
-            f"images must have shape (C, H, W) or (N, C, H, W), got {tuple(grid.shape)}"
-        )
-    return grid
 
 
 def _check_colored(names: tuple[str, ...]) -> None:

@@ -13,8 +13,8 @@ from terminal import SIDE, python, write_pictures
 from tolerances import SIGMAS
 
 import freqsense
-from freqsense import _commands, datasets, sensitivity
-from freqsense.fourier import fft2, radial_average
+from freqsense import datasets, sensitivity
+from freqsense.cli import commands
 from freqsense.images import gaussian_field
 from freqsense.sensitivity import SensitivityMap, measure_sensitivity
 
@@ -154,25 +154,18 @@ def test_options_out_of_range(checkpoint, pictures, tmp_path, fail, argv, said):
     assert said in fail("measure", checkpoint, pictures, "--output", tmp_path / "out", *argv)
 
 
-def test_errors_of_the_curves_that_are_drawn():
+def test_errors_of_the_power_that_is_drawn():
     # White noise of 3 channels: power 3 at every frequency, with a variance of 3.
-    stacks = noise(3, 200, 3, SIDE, SIDE)
-    powers = [radial_average(fft2(stack).abs().square().sum(1)) for stack in stacks]
-    profile = _commands._mean_power(powers)
+    batches = [(stack, None) for stack in noise(3, 200, 3, SIDE, SIDE)]
+    pictures = commands._PreparedPictures(batches, 3, torch.zeros(()), torch.ones(()))
+    assert [stack.shape for stack in pictures.batches()] == [(200, 3, SIDE, SIDE)] * 3
+    profile = pictures.mean_power()
     assert ((profile.mean - 3).abs() < SIGMAS * profile.sem).all()
     # DC and Nyquist vary more. Of a sum of three exponentials the kurtosis is 2 at most.
     rings = slice(1, SIDE // 2)
     expected = (3 / (600 * profile.count[rings].double())).sqrt()
     scatter = SIGMAS * ((2 + 2) / (4 * 600)) ** 0.5
     torch.testing.assert_close(profile.sem[rings], expected, rtol=scatter, atol=0)
-    # Of one channel it is the error over images; of three that err together, that of their norm.
-    one = measure_sensitivity(lambda x: (x**2).mean((2, 3)), noise(20, 1, SIDE, SIDE))
-    drawn, known = _commands._norm_over_channels(one), one.radial()[0]
-    torch.testing.assert_close(drawn.sem, known.sem)
-    parts = (one.values, one.stderr, one.ring_stderr)
-    values, stderr, of_rings = (part.repeat(3, *[1] * (part.ndim - 1)) for part in parts)
-    three = _commands._norm_over_channels(SensitivityMap(values, stderr, 20, of_rings))
-    torch.testing.assert_close(three.sem, 3**0.5 * known.sem)
 
 
 def test_a_sweep_runs_once(swept, succeed, monkeypatch):
@@ -180,7 +173,7 @@ def test_a_sweep_runs_once(swept, succeed, monkeypatch):
     assert "8 runs, 8 stored, 0 failed; in tiny.runs" in said and "written: tiny.nc" in said
     files = {path: path.stat().st_mtime_ns for path in (config.parent / "tiny.runs").iterdir()}
     assert len(files) == 8
-    monkeypatch.setattr("freqsense.experiments._execute", None)  # any run would fail
+    monkeypatch.setattr("freqsense.experiments._workers.execute", None)  # any run would fail
     assert "8 runs, 8 stored, 0 failed" in succeed("sweep", config)
     assert files == {p: p.stat().st_mtime_ns for p in (config.parent / "tiny.runs").iterdir()}
     with xarray.open_dataset(config.with_suffix(".nc")) as dataset:
@@ -189,7 +182,7 @@ def test_a_sweep_runs_once(swept, succeed, monkeypatch):
 
 
 def test_an_unreachable_scheduler_is_named(swept, fail, tmp_path, monkeypatch):
-    monkeypatch.setattr("freqsense.experiments._CONNECT", 1)
+    monkeypatch.setattr("freqsense.experiments._workers._CONNECT", 1)
     address = "tcp://127.0.0.1:9"
     said = fail("sweep", swept[0], "--scheduler", address, "--folder", tmp_path / "runs")
     assert f"must answer at {address} within" in said

@@ -33,8 +33,7 @@ from swept import (
 )
 
 import freqsense
-from freqsense.experiments import _workers
-from freqsense.experiments import Sweep
+from freqsense.experiments import Sweep, _workers
 
 GRID = {"depth": [1, 2, 4], "decay": [0.0, 1e-3], "seed": [0, 1]}
 

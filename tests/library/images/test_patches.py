@@ -7,7 +7,7 @@ import torch
 from tolerances import ATOL, SIGMAS
 
 from freqsense import images
-from freqsense.images import PATCH_CLASSES, PHOTOGRAPHS
+from freqsense.images import PATCH_CLASSES, PHOTOGRAPHS, patches
 
 SINGLE = ATOL[torch.float32]
 
@@ -56,11 +56,11 @@ def coordinates(monkeypatch):
     """Scenes whose every pixel is a number of its own, exact in float32: name -> (1, H, W)."""
     scenes, first = {}, 0
     for name in PATCH_CLASSES:
-        height, width = images._scene(name).shape[-2:]
+        height, width = patches._scene(name).shape[-2:]
         scenes[name] = torch.arange(first, first + height * width).float().reshape(1, height, width)
         first += height * width
     assert first < 2**24
-    monkeypatch.setattr(images, "_scene", scenes.__getitem__)
+    monkeypatch.setattr(patches, "_scene", scenes.__getitem__)
     return scenes
 
 
@@ -87,7 +87,7 @@ def test_a_wrong_split_is_seen(coordinates, monkeypatch, size):
     def moved(shape):
         return right(shape).roll(3 if next(asked) < len(PATCH_CLASSES) else 0, dims=1)
 
-    monkeypatch.setattr(images, "held_out_region", moved)
+    monkeypatch.setattr(patches, "held_out_region", moved)
     assert pixels_in_both_splits(size) > 0
 
 
@@ -99,16 +99,16 @@ def test_admissible_corners_are_all_and_only_those(shape, size):
     n_held_out = [int(held_out[y : y + size, x : x + size].sum()) for y, x in corners]
     for split, wanted in (("train", 0), ("test", size**2)):
         expected = [list(c) for c, n in zip(corners, n_held_out, strict=True) if n == wanted]
-        assert images._admissible_corners(shape, split, size).tolist() == expected
+        assert patches._admissible_corners(shape, split, size).tolist() == expected
         assert expected
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_corners_are_drawn_uniformly(monkeypatch, split):
     scene = torch.arange(16.0 * 20).reshape(1, 16, 20)
-    monkeypatch.setattr(images, "_scene", lambda name: scene)
+    monkeypatch.setattr(patches, "_scene", lambda name: scene)
     patches, _ = draw(split, n_per_class=20_000, size=3, classes=["moon"])
-    corners = images._admissible_corners((16, 20), split, 3)
+    corners = patches._admissible_corners((16, 20), split, 3)
     drawn = patches[:, 0, 0, 0].long().bincount(minlength=16 * 20).reshape(16, 20)
     counts = drawn[corners[:, 0], corners[:, 1]].double()
     assert counts.sum() == len(patches)
@@ -179,17 +179,17 @@ def test_grey_photographs_only_among_grey_patches():
 
 def test_scenes_are_block_averages():
     photo, factor = images.photographs(["hubble_deep_field"])["hubble_deep_field"], 3
-    scene = images._scene("hubble_deep_field")
+    scene = patches._scene("hubble_deep_field")
     assert scene.shape == (3, 872 // factor, 1000 // factor)
     block = photo[:, factor * 40 : factor * 41, factor * 7 : factor * 8]
     assert torch.allclose(scene[:, 40, 7], block.mean((1, 2)), atol=SINGLE)
 
 
 def test_scenes_hold_structure_and_no_border():
-    short_sides = [min(images._scene(name).shape[-2:]) for name in PHOTOGRAPHS]
+    short_sides = [min(patches._scene(name).shape[-2:]) for name in PHOTOGRAPHS]
     assert 200 <= min(short_sides) and max(short_sides) <= 350
     mask = images.luminance(images.photographs(["retina"])["retina"]).min()
-    assert mask < 0.01 < 0.1 < images.luminance(images._scene("retina")).min()
+    assert mask < 0.01 < 0.1 < images.luminance(patches._scene("retina")).min()
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import shutil
 import socket
+from importlib import import_module
 from importlib.resources import files
 
 import numpy as np
@@ -26,7 +27,9 @@ def data_folder(tmp_path, monkeypatch):
     folder.mkdir()
     for photograph in PHOTOGRAPHS.values():
         shutil.copy(FOLDER / photograph.file, folder)
-    monkeypatch.setattr(images, "files", lambda package: tmp_path)
+    # The package has a function of the module's name.
+    module = import_module("freqsense.images.photographs")
+    monkeypatch.setattr(module, "files", lambda package: tmp_path)
     return folder
 
 

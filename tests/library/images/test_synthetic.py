@@ -10,6 +10,7 @@ from scipy.integrate import trapezoid
 from tolerances import ATOL, SIGMAS
 
 from freqsense import fourier, images
+from freqsense.images import synthetic
 
 SINGLE = ATOL[torch.float32]
 
@@ -84,7 +85,7 @@ def test_gaussian_field_is_gaussian():
 
 
 def test_gaussian_field_is_made_in_chunks(monkeypatch):
-    monkeypatch.setattr(images, "_CHUNK_PIXELS", 3 * 16 * 17)
+    monkeypatch.setattr(synthetic, "_CHUNK_PIXELS", 3 * 16 * 17)
     field = images.gaussian_field(500, shape=(16, 17), alpha=1)  # 167 chunks, the last of two
     assert power_z_scores(field, 1).abs().max() < SIGMAS
     assert len(field.unique(dim=0)) == 500
@@ -130,13 +131,13 @@ def test_wrong_field_arguments(options, error, message):
 @pytest.fixture
 def leaves(monkeypatch):
     """All leaves drawn so far: lists of centres, radii and grey levels, front to back."""
-    drawn, draw_leaves = [], images._draw_leaves
+    drawn, draw_leaves = [], synthetic._draw_leaves
 
     def record(*args):
         drawn.append(draw_leaves(*args))
         return drawn[-1]
 
-    monkeypatch.setattr(images, "_draw_leaves", record)
+    monkeypatch.setattr(synthetic, "_draw_leaves", record)
     return drawn
 
 

@@ -12,8 +12,8 @@ from tolerances import ATOL
 from torch.nn import functional
 
 from freqsense import fourier, models
-from freqsense.training._descent import Problem
 from freqsense.training import minimize
+from freqsense.training._descent import Problem
 
 TIGHT = ATOL[torch.float64]
 
