@@ -17,3 +17,9 @@ def ridge(x, y, weight_decay):
     flat = x.flatten(1)
     gram = flat.T @ flat / len(x) + weight_decay * torch.eye(flat.shape[1], dtype=x.dtype)
     return torch.linalg.solve(gram, flat.T @ y / len(x)).T.reshape(y.shape[1], *x.shape[1:])
+
+
+def fold(values, stride):
+    """Sum over the frequencies that share a place: (..., H, W) to (..., H', W')."""
+    (height, width), (fy, fx) = values.shape[-2:], stride
+    return values.unflatten(-1, (fx, width // fx)).unflatten(-3, (fy, height // fy)).sum((-4, -2))

@@ -30,3 +30,26 @@ def table(name):
 def dataset(name):
     """A recorded sweep."""
     return xarray.load_dataset(RESULTS / f"{name}.nc")
+
+
+def half(full):
+    """The half (..., H, W // 2 + 1) of an even map that sweeps record."""
+    return full[..., : full.shape[-1] // 2 + 1].numpy()
+
+
+def as_runs(rings, power, cross):
+    """Runs in the layout of a sweep: rings (F, S, R), and maps (F, H, W) that all seeds share."""
+    axes = ("image_filter", "seed", "ky", "half_kx")
+    n_filters, n_seeds = rings.shape[:2]
+
+    def shared(full):
+        return axes, half(full[:, None].expand(-1, n_seeds, -1, -1))
+
+    return xarray.Dataset(
+        {
+            "sensitivity": ((*axes[:2], "ring"), rings),
+            "power_map": shared(power),
+            "cross_map": shared(cross),
+        },
+        {"image_filter": [f"f{k}" for k in range(n_filters)], "seed": range(n_seeds)},
+    )

@@ -340,16 +340,22 @@ def test_a_cuda_device_gives_what_the_cpu_gives(dtype):
     assert torch.allclose(layers.singular_values(ours, case[0]).cpu(), values, atol=ATOL[dtype])
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_eq_cost_direct(case):
-    """Twice the multiplications, as PyTorch counts them."""
-    shape, kernel, groups, c_in, c_out = case
-    _, layer = pair(case)
+def count(layer, case):
+    """Our counts of the operations of a layer, and PyTorch's number of them."""
+    shape, _, groups, c_in, _ = case
     x = noise(2, c_in, *shape)
     with FlopCounterMode(display=False) as counter:
         layer(x)
     counts = layers.operation_counts(x.shape, layer.weight.shape, groups)
-    assert counts.direct == counter.get_total_flops()
+    return counts, counter.get_total_flops()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_eq_cost_direct(case):
+    """Twice the multiplications, as PyTorch counts them."""
+    _, layer = pair(case)
+    counts, n_flops = count(layer, case)
+    assert counts.direct == n_flops
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -357,12 +363,9 @@ def test_eq_cost_fft(case):
     """Products as PyTorch counts them, and transforms by the usual 5/2 D log2 D."""
     shape, kernel, groups, c_in, c_out = case
     layer, _ = pair(case)
-    x = noise(2, c_in, *shape)
-    with FlopCounterMode(display=False) as counter:
-        layer(x)
-    counts = layers.operation_counts(x.shape, layer.weight.shape, groups)
+    counts, n_flops = count(layer, case)
     # PyTorch counts two operations where a complex product and sum take eight real ones.
-    assert counts.products == 4 * counter.get_total_flops()
+    assert counts.products == 4 * n_flops
     size = math.prod(shape)
     n_maps = 2 * c_in + 2 * c_out + c_in * c_out // groups
     assert math.isclose(counts.transforms, 2.5 * size * math.log2(size) * n_maps)

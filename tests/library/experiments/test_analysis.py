@@ -4,41 +4,26 @@ import numpy as np
 import pytest
 import torch
 import xarray
+from draws import falling_power
+from recorded import as_runs, half
 from tolerances import ATOL
 
 from freqsense import experiments, fourier, sensitivity
 
 EXACT = ATOL[torch.float64]
-MAPS = ("image_filter", "seed", "ky", "half_kx")
-
-
-def power_law(size, alpha):
-    radius = fourier.radial_frequency((size, size)).clamp(min=1)
-    return radius**-alpha
-
-
-def half(full):
-    return full[..., : full.shape[-1] // 2 + 1].numpy()
 
 
 def make_runs(decay=0.3, seeds=2, noise=0.0, size=16, exponents=(-1.0, 0.0, 1.0, 2.0)):
     """Runs whose sensitivity is the theory's, at a known decay, times noise; a bent teacher."""
-    teacher = power_law(size, 0.5)
-    power = torch.stack([power_law(size, alpha) * power_law(size, 1) for alpha in exponents])
-    power = power[:, None].expand(-1, seeds, -1, -1)
+    shape = (size, size)
+    teacher = falling_power(shape, 0.5)
+    power = torch.stack([falling_power(shape, alpha + 1) for alpha in exponents])
     cross = power * teacher
-    theory = fourier.radial_average(cross / (power + decay)).mean.numpy()
+    theory = fourier.radial_average(cross / (power + decay)).mean[:, None].expand(-1, seeds, -1)
     rng = np.random.default_rng(0)
     levels = rng.uniform(0.5, 2, theory.shape[:2] + (1,))  # each run at a level of its own
-    rings = theory * levels * np.exp(noise * rng.standard_normal(theory.shape))
-    return xarray.Dataset(
-        {
-            "sensitivity": (("image_filter", "seed", "ring"), rings),
-            "power_map": (MAPS, half(power)),
-            "cross_map": (MAPS, half(cross)),
-        },
-        {"image_filter": [f"f{k}" for k in range(len(exponents))], "seed": range(seeds)},
-    )
+    rings = theory.numpy() * levels * np.exp(noise * rng.standard_normal(theory.shape))
+    return as_runs(rings, power, cross)
 
 
 @pytest.mark.parametrize("size", [8, 9, 16])

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from draws import noise
+from networks import end_to_end
 from tolerances import ATOL, SIGMAS
 from torch.nn import functional
 
@@ -15,14 +16,11 @@ SHAPES = [(8, 8), (7, 7), (6, 9), (7, 4)]
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_def_linear_cnn(depth, shape):
+def test_frequencies_go_through_the_product_of_the_transfer_matrices(depth, shape):
     """Summed over frequencies: B(ω) x-hat(ω), with B the product of the transfer matrices."""
     model = models.linear_cnn(depth, width=4, shape=(3, *shape), n_outputs=2).double()
     x = noise(5, 3, *shape)
-    b = torch.fft.fft2(model.head, norm="ortho").conj().permute(2, 3, 0, 1)  # (H, W, K, C_last)
-    for layer in reversed(model.convolutions):
-        b = b @ layers.transfer_function(layer, shape)
-    expected = torch.einsum("hwkc,nchw->nk", b, fourier.fft2(x))
+    expected = torch.einsum("hwkc,nchw->nk", end_to_end(model), fourier.fft2(x))
     assert torch.allclose(model(x).to(expected), expected, atol=ATOL[torch.float64])
     assert expected.imag.abs().max() < ATOL[torch.float64] < expected.real.abs().max()
 

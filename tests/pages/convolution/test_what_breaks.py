@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from draws import fields, noise
+from formulas import fold
 from matrices import dense, modes
 from scipy.integrate import quad
 from tolerances import ATOL, SIGMAS
@@ -185,12 +186,6 @@ STRIDES = [
     ((6, 10), (6, 2)),
 ]
 each_stride = pytest.mark.parametrize(("shape", "stride"), STRIDES)
-
-
-def fold(values, stride):
-    """Sum over the frequencies that share a place: (..., H, W) to (..., H', W')."""
-    (height, width), (fy, fx) = values.shape[-2:], stride
-    return values.unflatten(-1, (fx, width // fx)).unflatten(-3, (fy, height // fy)).sum((-4, -2))
 
 
 def stays(shape, stride):

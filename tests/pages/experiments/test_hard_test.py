@@ -5,15 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-import xarray
 from draws import noise
+from recorded import as_runs
 from tolerances import ATOL, SIGMAS
 
 from freqsense import experiments, filters, fourier, models, theory
 
 TIGHT = ATOL[torch.float64]
 SHAPE = (16, 16)
-MAPS = ("image_filter", "seed", "ky", "half_kx")
 DELTAS = (-0.5, 0.0, 1.0, 2.0)
 
 
@@ -135,18 +134,7 @@ def make_runs(*, lam, seeds=2, size=16, spread=0.0, sensitivity=None):
     rings = fourier.radial_average(cross / (power + lam)).mean
     rings = rings if sensitivity is None else sensitivity(power)
     rings = rings[:, None] * (spread * noise(len(gains), seeds, rings.shape[-1])).exp()
-
-    def half(full):
-        return full[:, None, :, : size // 2 + 1].expand(-1, seeds, -1, -1).numpy()
-
-    return xarray.Dataset(
-        {
-            "sensitivity": (("image_filter", "seed", "ring"), rings.numpy()),
-            "power_map": (MAPS, half(power)),
-            "cross_map": (MAPS, half(cross)),
-        },
-        {"image_filter": [f"δ{k}" for k in range(len(gains))], "seed": range(seeds)},
-    )
+    return as_runs(rings.numpy(), power, cross)
 
 
 def explain(runs):
@@ -154,7 +142,7 @@ def explain(runs):
 
 
 @pytest.mark.parametrize("lam", [0.03, 1.0])
-def test_def_explained_variance(lam):
+def test_noise_hides_neither_the_decay_nor_that_power_explains_less(lam):
     result = explain(make_runs(lam=lam, spread=0.05))
     law, power = (result.sel(model=name) for name in ("theory", "power"))
     assert float(law.number) == pytest.approx(lam, rel=0.2)

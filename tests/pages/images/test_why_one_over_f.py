@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from draws import noise
+from formulas import fold
 from scipy.special import jv
 from tolerances import ATOL, SIGMAS
 
@@ -30,22 +31,18 @@ def block_gain(shape, factor):
     return down * across
 
 
-def fold(values, factor):
-    """Sum (..., H, W) over the frequencies that the shrunken grid takes for the same one."""
-    height, width = (side // factor for side in values.shape[-2:])
-    split = values.reshape(*values.shape[:-2], factor, height, factor, width)
-    return split.sum((-4, -2))
-
-
 def shrunk_power(power, factor):
     """Power of the block averages of images whose frequencies are uncorrelated."""
-    return fold(power * block_gain(tuple(power.shape), factor).abs().square(), factor) / factor**2
+    return (
+        fold(power * block_gain(tuple(power.shape), factor).abs().square(), (factor, factor))
+        / factor**2
+    )
 
 
 @pytest.mark.parametrize(("shape", "factor"), [((12, 12), 2), ((15, 9), 3), ((8, 12), 4)])
 def test_eq_shrunk_transform(shape, factor):
     x = noise(2, 1, *shape)
-    expected = fold(fourier.fft2(x) * block_gain(shape, factor), factor) / factor
+    expected = fold(fourier.fft2(x) * block_gain(shape, factor), (factor, factor)) / factor
     assert torch.allclose(fourier.fft2(images.shrink(x, factor)), expected, atol=ATOL64)
 
 

@@ -51,7 +51,7 @@ def test_def_linear_cnn(depth, shape):
     assert not torch.allclose(model(x), narrower(x), atol=1e-3)
 
 
-def test_eq_linear_cnn_init():
+def test_initial_transfer_matrices_have_entries_of_the_stated_variance():
     model = models.linear_cnn(3, width=8, shape=(3, 16, 16), n_outputs=20).double()
     for layer, variance in zip(model.convolutions, (1 / 8, 1 / 8), strict=True):
         entries = layers.transfer_function(layer, (16, 16)).detach().abs().square()
