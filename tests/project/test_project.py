@@ -260,7 +260,11 @@ def test_binder_installs_what_the_library_needs_and_no_cuda(text, project):
     for line in binder["dependencies"]:
         name, bounds = re.fullmatch(r"([\w-]+)(.*)", line).groups()
         there[renamed.get(name, name)] = bounds
-    needed = {r.name: str(r.specifier) for r in map(Requirement, project["dependencies"])}
+    extras = project["optional-dependencies"]
+    lines = project["dependencies"] + [
+        line for name in ("photographs", "downloads", "sweeps", "notebook") for line in extras[name]
+    ]
+    needed = {r.name: str(r.specifier) for r in map(Requirement, lines)}
     for name, bounds in needed.items():
         assert sorted(there[name].split(",")) == sorted(bounds.split(",")), name
     assert there["python"].lstrip("=") in PYTHONS

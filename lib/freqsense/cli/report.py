@@ -172,7 +172,7 @@ def _combinations(dataset: Dataset) -> Iterator[tuple[dict, Dataset]]:
 
 def _summarize(varied: dict[str, Any], part: Dataset) -> tuple[object, ...]:
     sensitivity = _complete(part["sensitivity"])
-    power = ring_power(_complete(part["power_map"]))
+    power = _power(part) if sensitivity.size else sensitivity
     cells = [_complete(part[name]) for name in ("accuracy", "train_accuracy")]
     cells += [_slopes(sensitivity, part), _slopes(power, part)]
     return (*varied.values(), sensitivity.sizes["seed"], *map(_mean_text, cells))
@@ -192,8 +192,7 @@ def _draw(architecture: str, runs: list[tuple[dict, Dataset]]) -> str:
             rings = _complete(part["sensitivity"])
             _draw_mean(left, rings, part, varied, "sensitivity (output/pixel unit)")
             of_images = {axis: value for axis, value in varied.items() if axis in _IMAGE_AXES}
-            power = ring_power(_complete(part["power_map"]))
-            powers.setdefault(json.dumps(of_images), (power, part, of_images))
+            powers.setdefault(json.dumps(of_images), (_power(part), part, of_images))
         for power, part, of_images in powers.values():
             _draw_mean(right, power, part, of_images, "power of the images (pixel unit²)")
         left.set_title(architecture.replace("$", r"\$"))
@@ -218,6 +217,11 @@ def _complete(values: DataArray) -> DataArray:
     """The runs (seed, ...) that are there."""
     finite = np.isfinite(values.values).reshape(values.sizes["seed"], -1).all(1)
     return values.isel(seed=finite)
+
+
+def _power(part: Dataset) -> DataArray:
+    """Ring means (seed, ring) of the power of the training images."""
+    return ring_power(_complete(part["power_map"]))
 
 
 def _profile(rings: DataArray, part: Dataset) -> RadialProfile:

@@ -107,12 +107,12 @@ def test_admissible_corners_are_all_and_only_those(shape, size):
 def test_corners_are_drawn_uniformly(monkeypatch, split):
     scene = torch.arange(16.0 * 20).reshape(1, 16, 20)
     monkeypatch.setattr(patches, "_scene", lambda name: scene)
-    patches, _ = draw(split, n_per_class=20_000, size=3, classes=["moon"])
+    cut, _ = draw(split, n_per_class=20_000, size=3, classes=["moon"])
     corners = patches._admissible_corners((16, 20), split, 3)
-    drawn = patches[:, 0, 0, 0].long().bincount(minlength=16 * 20).reshape(16, 20)
+    drawn = cut[:, 0, 0, 0].long().bincount(minlength=16 * 20).reshape(16, 20)
     counts = drawn[corners[:, 0], corners[:, 1]].double()
-    assert counts.sum() == len(patches)
-    expected = len(patches) / len(corners)
+    assert counts.sum() == len(cut)
+    expected = len(cut) / len(corners)
     chi2, freedom = ((counts - expected) ** 2 / expected).sum(), len(corners) - 1
     assert abs(chi2 - freedom) < SIGMAS * math.sqrt(2 * freedom)
 
