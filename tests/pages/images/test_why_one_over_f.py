@@ -33,10 +33,8 @@ def block_gain(shape, factor):
 
 def shrunk_power(power, factor):
     """Power of the block averages of images whose frequencies are uncorrelated."""
-    return (
-        fold(power * block_gain(tuple(power.shape), factor).abs().square(), (factor, factor))
-        / factor**2
-    )
+    gain = block_gain(tuple(power.shape), factor).abs().square()
+    return fold(power * gain, (factor, factor)) / factor**2
 
 
 @pytest.mark.parametrize(("shape", "factor"), [((12, 12), 2), ((15, 9), 3), ((8, 12), 4)])
