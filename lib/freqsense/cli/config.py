@@ -6,7 +6,7 @@ from pathlib import Path
 from freqsense import experiments, models, training
 from freqsense._checks import as_choice, as_flag, as_integer, as_real
 from freqsense._extras import extra
-from freqsense.experiments import Sweep, _specs
+from freqsense.experiments import Sweep, runs
 
 with extra("sweeps"):
     import yaml
@@ -17,15 +17,15 @@ RUNS = ("train_and_measure", "train_and_attack")
 _KEYS = ("grid", "run", "description")
 _NAMES = {
     "architecture": models.ARCHITECTURES,
-    "labels": _specs.LABELS,
+    "labels": runs.LABELS,
     "optimizer": training.OPTIMIZERS,
     "schedule": training.SCHEDULES,
     "decay": training.DECAYS,
 }
 _SPECIFICATIONS = {
-    "data": _specs.DATA,
-    "regime": _specs.REGIMES,
-    "image_filter": _specs.FILTERS,
+    "data": runs.DATA,
+    "regime": runs.REGIMES,
+    "image_filter": runs.FILTERS,
 }
 
 
@@ -75,7 +75,7 @@ def _check_value(value: object, axis: str, kind: type) -> object:
     if axis in _NAMES:
         return as_choice(value, axis, _NAMES[axis])
     for step in _steps(value, axis):
-        _specs.split_spec(step, axis, _SPECIFICATIONS[axis])
+        runs.split_spec(step, axis, _SPECIFICATIONS[axis])
     return value
 
 

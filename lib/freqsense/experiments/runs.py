@@ -13,15 +13,21 @@ from torch.nn import functional
 from freqsense import _defaults, filters, models, robustness, theory, training
 from freqsense._checks import as_choice, as_image_shape, as_integer, seeded_generator, sides
 from freqsense._moments import correlate
-from freqsense.experiments._data import apply_filter, load, mean_and_scale
-from freqsense.experiments._specs import FILTERS, LABELS, REGIMES, split_spec
+from freqsense.experiments._data import CIFAR10_VARIABLE, apply_filter, load, mean_and_scale
+from freqsense.experiments._specs import DATA, FILTERS, LABELS, REGIMES, split_spec
 from freqsense.fourier import fft2, radial_average
 from freqsense.sensitivity import measure_sensitivity
 
 __all__ = [
+    "CIFAR10_VARIABLE",
+    "DATA",
+    "FILTERS",
+    "LABELS",
+    "REGIMES",
     "Task",
     "label_statistics",
     "load_task",
+    "split_spec",
     "train_and_attack",
     "train_and_measure",
 ]

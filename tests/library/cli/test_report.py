@@ -68,3 +68,8 @@ def test_report_of_other_files(swept, fail, tmp_path):
     with xarray.open_dataset(swept[0].with_suffix(".nc")) as dataset:
         dataset.drop_vars("power_map").load().to_netcdf(path, engine="netcdf4")
     assert "must be the result of train_and_measure" in fail("report", path)
+    with xarray.open_dataset(swept[0].with_suffix(".nc")) as dataset:
+        renamed = dataset.load().assign_attrs(function="train_and_mesure")
+    renamed.to_netcdf(path, engine="netcdf4")
+    said = fail("report", path)
+    assert "the run of" in said and "did you mean 'train_and_measure'?" in said
