@@ -1,12 +1,14 @@
-"""What is published: a wheel and a source archive that hold all that the library reads at run time."""
+"""What is published: a wheel and a source archive that hold all that the library reads."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
 
 import pytest
+from packaging.requirements import Requirement
 
 # Files beside the code that the library, or a type checker, reads.
 DATA = [
@@ -56,12 +58,10 @@ def test_both_hold_every_module_and_what_it_reads(built, repository):
 
 def test_the_wheel_asks_for_little_and_names_its_extras(built):
     metadata = zipfile.ZipFile(built[0]).read("freqsense-0.1.0.dist-info/METADATA").decode()
-    asked = [line for line in metadata.splitlines() if line.startswith("Requires-Dist: ")]
-    core = {line.split()[1].split(">")[0] for line in asked if "extra ==" not in line}
+    asked = [Requirement(line) for line in re.findall(r"^Requires-Dist: (.*)$", metadata, re.M)]
+    core = {needed.name for needed in asked if needed.marker is None}
     assert core == {"numpy", "torch", "scipy", "matplotlib", "pillow", "tqdm", "lazy-loader"}
-    extras = {
-        line.split()[1] for line in metadata.splitlines() if line.startswith("Provides-Extra")
-    }
+    extras = set(re.findall(r"^Provides-Extra: (.*)$", metadata, re.M))
     assert extras >= {"photographs", "sweeps", "cluster", "notebook", "downloads", "all"}
     # On its page the description stands alone: a relative link would lead nowhere.
     description = metadata.partition("\n\n")[2]

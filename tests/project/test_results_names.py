@@ -1,4 +1,4 @@
-"""Recorded sweeps name their runs by a public name; the script that gave it changed nothing else."""
+"""Recorded sweeps name their runs publicly; the script that did it changed nothing else."""
 
 import shutil
 
