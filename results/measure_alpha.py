@@ -8,9 +8,10 @@ says what each row is.
 """
 
 import argparse
-import csv
 import hashlib
 from pathlib import Path
+
+from tables import read_table, write_table
 
 from freqsense import datasets, images, spectra
 
@@ -94,12 +95,6 @@ def measure(data, subset, stacks, unit, window, band, source):
     }  # fmt: skip
 
 
-def read_record():
-    """Rows of the recorded table, as text."""
-    with RECORD.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def main():
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -108,13 +103,10 @@ def main():
     if archive:
         cifar10 = list(measure_cifar10(archive))
     else:
-        recorded = read_record() if RECORD.exists() else []
+        recorded = read_table(RECORD) if RECORD.exists() else []
         cifar10 = [row for row in recorded if row["data"].startswith("CIFAR-10")]
     rows = [*measure_photographs(), *measure_patches(), *cifar10]
-    with RECORD.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(RECORD, COLUMNS, rows)
 
 
 if __name__ == "__main__":

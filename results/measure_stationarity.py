@@ -4,12 +4,12 @@ Run it with ``FREQSENSE_CIFAR10`` set to the path of a CIFAR-10 archive in the o
 layout (a part of the records will do): the table says how many images there were.
 """
 
-import csv
 import math
 import os
 from pathlib import Path
 
 import torch
+from tables import write_table
 from torch import Tensor
 
 from freqsense import datasets, fourier, images, spectra
@@ -114,10 +114,7 @@ def main() -> None:
     rows = [measure("patches of photographs", photograph_parts(), "photograph")]
     for name, parts in cifar10_parts(os.environ["FREQSENSE_CIFAR10"]).items():
         rows.append(measure(name, parts, "image"))
-    with TABLE.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    write_table(TABLE, COLUMNS, rows)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """What is recorded in results/, the scripts that made it, and the archive that some of it needs."""
 
-import csv
 import os
 import runpy
 
 import pytest
 import xarray
 from sources import ROOT
+from tables import read_table
 
 RESULTS = ROOT / "results"
 CIFAR10 = "FREQSENSE_CIFAR10"
@@ -23,8 +23,7 @@ def script(name):
 
 def table(name):
     """The rows of a table, as dictionaries of text."""
-    with open(RESULTS / f"{name}.csv", newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return read_table(RESULTS / f"{name}.csv")
 
 
 def dataset(name):
