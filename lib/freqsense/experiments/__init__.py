@@ -10,6 +10,7 @@ from freqsense.experiments.runs import (
     Task,
     label_statistics,
     load_task,
+    solve_and_measure,
     train_and_attack,
     train_and_measure,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "mean_and_error",
     "ring_power",
     "ring_slopes",
+    "solve_and_measure",
     "train_and_attack",
     "train_and_measure",
 ]

@@ -104,6 +104,12 @@ def apply_filter(
             filters.scramble_phases(x, seed=2 * seed),
             filters.scramble_phases(test_x, seed=2 * seed + 1),
         )
+    if name == "grey":
+        return images.luminance(x), images.luminance(test_x)
+    if name == "shrink":
+        if numbers[0] % 1:
+            raise ValueError(f"shrink takes a whole number, got {numbers[0]:g}")
+        return images.shrink(x, int(numbers[0])), images.shrink(test_x, int(numbers[0]))
     step = getattr(filters, name)
     return step(x, *numbers), step(test_x, *numbers)
 

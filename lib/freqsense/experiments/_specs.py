@@ -18,6 +18,8 @@ FILTERS: dict[str, tuple[int, ...]] = {
     "recolor": (1,),
     "whiten": (0,),
     "scramble_phases": (0,),
+    "grey": (0,),
+    "shrink": (1,),
 }
 
 REGIMES: dict[str, tuple[int, ...]] = {
@@ -29,7 +31,7 @@ REGIMES: dict[str, tuple[int, ...]] = {
     "penalty_above": (2,),
 }
 
-LABELS = ("true", "random")
+LABELS = ("true", "random", "two_groups")
 
 
 def split_spec(

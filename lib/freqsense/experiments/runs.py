@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from freqsense import _defaults, filters, models, robustness, theory, training
-from freqsense._checks import as_choice, as_image_shape, as_integer, seeded_generator, sides
+from freqsense._checks import (
+    as_choice,
+    as_image_shape,
+    as_integer,
+    as_real,
+    seeded_generator,
+    sides,
+)
 from freqsense._moments import correlate
 from freqsense.experiments._data import CIFAR10_VARIABLE, apply_filter, load, mean_and_scale
 from freqsense.experiments._specs import DATA, FILTERS, LABELS, REGIMES, split_spec
@@ -27,10 +34,17 @@ __all__ = [
     "Task",
     "label_statistics",
     "load_task",
+    "solve_and_measure",
     "split_spec",
     "train_and_attack",
     "train_and_measure",
 ]
+
+# Duality gap at most, as a share of the objective: slopes agree to three digits then.
+_TOLERANCE = 1e-7
+
+# A frequency below this share of the largest sensitivity is silent.
+_SILENT = 1e-6
 
 # How training images are changed under a regime, by the regime's name.
 _AUGMENTATIONS = {
@@ -93,8 +107,10 @@ def load_task(
     n_train, n_test : images of each kind, at most as many as there are of real data sets.
     image_filter : steps, separated by spaces and taken from left to right, of test images too:
         ``none``, ``high_pass:R``, ``low_pass:R``, ``recolor:D``, ``whiten`` (by the spectrum of the
-        training images), ``scramble_phases``; see :mod:`.filters`.
-    labels : ``"true"``, or ``"random"`` to shuffle them.
+        training images), ``scramble_phases``, see :mod:`.filters`; ``grey`` (:func:`.luminance`)
+        and ``shrink:F`` (:func:`.shrink`).
+    labels : ``"true"``, ``"random"`` to shuffle them, or ``"two_groups"``: +1 for the first half of
+        the classes and -1 for the rest.
     seed : of images that are made or drawn, of teacher and shuffling.
 
     Raises
@@ -121,6 +137,9 @@ def load_task(
         x, test_x = apply_filter(name, numbers, x, test_x, seed)
     mean, scale = mean_and_scale(x)
     x, test_x = (x - mean) / scale, (test_x - mean) / scale
+    if labels == "two_groups" and n_outputs > 1:
+        y, test_y = (1.0 - 2.0 * (z >= n_outputs / 2) for z in (y, test_y))
+        n_outputs = 1
     if labels == "random":
         generator = seeded_generator(seed)
         y, test_y = (z[torch.randperm(len(z), generator=generator)] for z in (y, test_y))
@@ -171,8 +190,8 @@ def train_and_measure(
         ``cross_map`` (ky, half_kx): power of the training images, and their correlation with the
         labels (norm over channels and outputs, labels centred); ``train_accuracy``, ``accuracy``
         (on test images), ``loss``, ``n_images``. With one output also ``predicted`` (ring,): the
-        end-to-end map of a linear CNN of depth 2 under the same decay and loss, by
-        :func:`.solve` on the same images.
+        end-to-end map of a linear CNN of depth 2 under the same decay and loss, by :func:`.solve`
+        on the same images, or :func:`.solve_limit` without decay; NaN where there is none.
 
     Raises
     ------
@@ -300,13 +319,108 @@ def train_and_attack(
     }
 
 
-def _predict(task: Task, weight_decay: float) -> Tensor:
-    """Ring means (R,) of the exact minimiser at depth 2 for a task of one output."""
-    solution = theory.solve(
-        task.images, task.labels, weight_decay=weight_decay, depth=2, loss="logistic"
+def solve_and_measure(
+    *,
+    data: str,
+    weight_decay: float,
+    depth: int,
+    seed: int = 0,
+    image_filter: str = "none",
+    labels: str = "true",
+    size: int = _defaults.SIZE,
+    n_train: int = _defaults.N_TRAIN,
+    n_test: int = _defaults.N_TEST,
+) -> dict:
+    r"""Solve the program of a linear CNN on a task of two classes, and measure the minimiser.
+
+    What :func:`train_and_measure` would find in a linear network that is trained to its global
+    minimum: the minimiser of the logistic loss with decay by :func:`.solve`, and its limit for
+    λ → 0 by :func:`.solve_limit`.
+
+    Parameters
+    ----------
+    data, image_filter, labels, size, n_train, n_test, seed : as for :func:`load_task`, of one
+        output.
+    weight_decay : λ >= 0.
+    depth : 1 or 2.
+
+    Returns
+    -------
+    dict
+        ``sensitivity`` (ring,) of the minimiser; ``power_map`` (ky, half_kx) of training images;
+        ``silent``, the share of frequencies but DC below a millionth of the largest sensitivity;
+        ``accuracy`` on test images; ``gap``, relative to the objective; ``n_images``. All but the
+        power are NaN for λ = 0 where the images are not separable, for there is no limit then.
+
+    Raises
+    ------
+    TypeError, ValueError, ConnectionError
+        As :func:`load_task` does, or if the task has several outputs.
+
+    Examples
+    --------
+    >>> from freqsense import experiments
+    >>> result = experiments.solve_and_measure(
+    ...     data="gaussian_field:2", weight_decay=0.0, depth=1, size=8, n_train=20, n_test=100
+    ... )
+    >>> bool(result["gap"] < 1e-6), result["silent"]
+    (True, 0.0)
+    """
+    weight_decay, depth = as_real(weight_decay, "weight_decay", 0), as_integer(depth, "depth", 1, 2)
+    task = load_task(
+        data,
+        size=size,
+        n_train=n_train,
+        n_test=n_test,
+        image_filter=image_filter,
+        labels=labels,
+        seed=seed,
     )
-    sizes = solution.B.abs().square().sum((2, 3)).sqrt()  # (H, W)
-    return _ring_means(sizes)
+    if task.n_outputs != 1:
+        raise ValueError(f"labels must be two_groups for {task.n_outputs} classes, got {labels}")
+    power, _ = label_statistics(task.images, task.labels)
+    values: dict[str, Any] = {"power_map": _half(power), "n_images": len(task.images)}
+    try:
+        solution = _minimum(task, weight_decay, depth, _TOLERANCE)
+    except theory.NotSeparableError:
+        unknown = torch.full((min(sides(power)) // 2 + 1,), math.nan)
+        lost = dict.fromkeys(("silent", "accuracy", "gap"), math.nan)
+        return values | {"sensitivity": (("ring",), unknown)} | lost
+    heard = _sizes(solution.B)
+    outputs = torch.einsum("hwkc,nchw->nk", solution.B, fft2(task.test_images.double())).real
+    return values | {
+        "sensitivity": (("ring",), _ring_means(heard)),
+        "silent": (heard.flatten()[1:] < _SILENT * heard.max()).double().mean().item(),
+        "accuracy": (outputs[:, 0] * task.test_labels > 0).double().mean().item(),
+        "gap": solution.gap / solution.objective,
+    }
+
+
+def _minimum(task: Task, weight_decay: float, depth: int, tolerance: float) -> theory.Solution:
+    """Minimiser of the logistic loss on a task of one output, or the limit of vanishing decay."""
+    if weight_decay == 0:
+        return theory.solve_limit(task.images, task.labels, depth=depth)
+    return theory.solve(
+        task.images,
+        task.labels,
+        weight_decay=weight_decay,
+        depth=depth,
+        loss="logistic",
+        tolerance=tolerance,
+    )
+
+
+def _sizes(B: Tensor) -> Tensor:
+    """Sensitivity (H, W) of an end-to-end map."""
+    return B.abs().square().sum((2, 3)).sqrt()
+
+
+def _predict(task: Task, weight_decay: float) -> Tensor:
+    """Ring means (R,) of the exact minimiser at depth 2; NaN where none is found."""
+    try:
+        return _ring_means(_sizes(_minimum(task, weight_decay, 2, 1e-10).B))
+    except (theory.NotSeparableError, theory.NotConvergedError):
+        return torch.full((min(sides(task.images)) // 2 + 1,), math.nan)
 
 
 def label_statistics(stack: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from freqsense.theory.cost import end_to_end, realize, representation_cost
 from freqsense.theory.dynamics import learning_curves
+from freqsense.theory.limit import NotSeparableError, solve_limit
 from freqsense.theory.losses import (
     QuadraticLoss,
     population_loss,
@@ -20,6 +21,7 @@ from freqsense.theory.stationary import (
 __all__ = [
     "Branches",
     "NotConvergedError",
+    "NotSeparableError",
     "QuadraticLoss",
     "Solution",
     "branches",
@@ -33,5 +35,6 @@ __all__ = [
     "representation_cost",
     "second_moments",
     "solve",
+    "solve_limit",
     "threshold",
 ]

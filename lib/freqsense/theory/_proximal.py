@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
+
+from freqsense.fourier import rings
 
 # Steps between two looks at the gap.
 _CHECK_EVERY = 10
@@ -57,6 +60,15 @@ class Basis:
         B[self.mirror] = matrices.conj().transpose(0, 2, 1)
         B[self.index] = matrices.transpose(0, 2, 1)
         return B
+
+
+def half_basis(shape: tuple[int, int]) -> Basis:
+    """The basis for images of this height and width."""
+    ring = rings(shape)
+    index = ring.half.nonzero()[:, 0]
+    mirror = ring.mirror[index]
+    scale = torch.where(index == mirror, 1.0, 2.0).double().sqrt()
+    return Basis(index.numpy(), mirror.numpy(), scale.numpy())
 
 
 def as_matrices(b: np.ndarray, n_frequencies: int) -> np.ndarray:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from freqsense._checks import as_choice, as_integer, as_real, check_signs, sides
-from freqsense.fourier import fft2, rings
+from freqsense.fourier import fft2
 from freqsense.theory._inputs import as_data, scaled_decay
 from freqsense.theory._proximal import (
-    Basis,
     NuclearNorm,
     Ridge,
+    half_basis,
     make_loss,
     proximal_gradient,
     solve_ridge,
@@ -114,7 +114,7 @@ def solve(
         _check_logistic(targets, weight_decay)
     shape = sides(images)
     n_pixels = math.prod(shape)
-    basis = _half_basis(shape)
+    basis = half_basis(shape)
     x = basis.features(fft2(images).flatten(2).cpu().numpy())  # (N, M)
     y = targets.cpu().numpy()  # (N, K)
     if loss == "squared" and (depth == 1 or weight_decay == 0):
@@ -136,14 +136,6 @@ def solve(
             )
     B = torch.from_numpy(basis.assemble(found.b, n_pixels)).unflatten(0, shape)
     return Solution(B.to(images.device), found.objective, found.gap, found.iterations)
-
-
-def _half_basis(shape: tuple[int, int]) -> Basis:
-    ring = rings(shape)
-    index = ring.half.nonzero()[:, 0]
-    mirror = ring.mirror[index]
-    scale = torch.where(index == mirror, 1.0, 2.0).double().sqrt()
-    return Basis(index.numpy(), mirror.numpy(), scale.numpy())
 
 
 def _check_logistic(targets: Tensor, weight_decay: float) -> None:

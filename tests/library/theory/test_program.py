@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tolerances import ATOL
 
 from freqsense import fourier, images, theory
-from freqsense.theory import _proximal, program
+from freqsense.theory import _proximal
 
 SHAPES = [(4, 4), (5, 5), (4, 7), (6, 3)]
 TIGHT = ATOL[torch.float64]
@@ -137,7 +137,7 @@ def test_the_gap_bounds_what_is_left_to_gain_at_any_map(loss, depth, n_outputs):
     x, y = photo_task()
     y = torch.stack([y, noise(len(y)).sign()], 1)[:, :n_outputs]
     best = theory.solve(x, y, weight_decay=0.1, depth=depth, loss=loss, tolerance=1e-12)
-    basis = program._half_basis((6, 6))
+    basis = _proximal.half_basis((6, 6))
     features = basis.features(fourier.fft2(x).flatten(2).numpy())
     losses = [_proximal.SampleLoss(features, y.numpy(), loss)]
     if loss == "squared":
