@@ -6,7 +6,7 @@ import pytest
 import torch
 import xarray
 
-from freqsense import datasets, experiments, images
+from freqsense import datasets, experiments, images, theory
 from freqsense._extras import extra
 from freqsense.experiments import Sweep
 
@@ -15,6 +15,7 @@ def area(width):
     return {"area": width**2}
 
 
+STACK, SIGNS = torch.eye(4).reshape(4, 1, 2, 2), torch.tensor([1.0, -1.0, 1.0, -1.0])
 CURVE = xarray.DataArray(torch.ones(9).numpy(), dims="ring")
 
 
@@ -36,6 +37,7 @@ USES = [
     ),
     ("xarray", "sweeps", lambda folder: Sweep(area, {"width": [1]}, folder / "runs").dataset()),
     ("xarray", "sweeps", lambda folder: experiments.ring_slopes(CURVE, size=16, fmin=1, fmax=8)),
+    ("clarabel", "programs", lambda folder: theory.solve_limit(STACK, SIGNS, depth=2)),
     (
         "distributed",
         "cluster",

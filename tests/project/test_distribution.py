@@ -62,7 +62,15 @@ def test_the_wheel_asks_for_little_and_names_its_extras(built):
     core = {needed.name for needed in asked if needed.marker is None}
     assert core == {"numpy", "torch", "scipy", "matplotlib", "pillow", "tqdm", "lazy-loader"}
     extras = set(re.findall(r"^Provides-Extra: (.*)$", metadata, re.M))
-    assert extras >= {"photographs", "sweeps", "cluster", "notebook", "downloads", "all"}
+    assert extras >= {
+        "photographs",
+        "sweeps",
+        "cluster",
+        "notebook",
+        "downloads",
+        "programs",
+        "all",
+    }
     # On its page the description stands alone: a relative link would lead nowhere.
     description = metadata.partition("\n\n")[2]
     assert "](book/" not in description and "](LICENSE" not in description

@@ -271,7 +271,9 @@ def test_binder_installs_what_the_library_needs_and_no_cuda(text, project):
         there[renamed.get(name, name)] = bounds
     extras = project["optional-dependencies"]
     lines = project["dependencies"] + [
-        line for name in ("photographs", "downloads", "sweeps", "notebook") for line in extras[name]
+        line
+        for name in ("photographs", "downloads", "sweeps", "programs", "notebook")
+        for line in extras[name]
     ]
     needed = {r.name: str(r.specifier) for r in map(Requirement, lines)}
     for name, bounds in needed.items():

@@ -239,3 +239,67 @@ def test_a_run_with_attacks_returns_what_it_says():
     # Nothing is below 1 cycle but DC, and these images have none: their error is that of chance.
     assert abs(rings[1][1] - 0.5) < SIGMAS * 0.5 / 10
     assert rings[2][1] == pytest.approx(1 - result["accuracy"], abs=0.02)
+
+
+def test_two_groups_are_the_first_half_of_the_classes_and_the_rest():
+    settings = {"size": 16, "n_train": 80, "n_test": 40}
+    classes = experiments.load_task("photographs", **settings)
+    groups = experiments.load_task("photographs", labels="two_groups", **settings)
+    assert groups.n_outputs == 1 and groups.loss == "logistic"
+    for ours, theirs in (
+        (groups.labels, classes.labels),
+        (groups.test_labels, classes.test_labels),
+    ):
+        assert torch.equal(ours, torch.where(theirs < 4, 1.0, -1.0))
+    assert torch.equal(groups.images, classes.images)
+
+
+def test_grey_and_shrunk_images():
+    settings = {"size": 16, "n_train": 8, "n_test": 8}
+    color = experiments.load_task("photographs", **settings)
+    task = experiments.load_task("photographs", image_filter="grey shrink:2", **settings)
+    expected = images.shrink(images.luminance(color.images * color.scale), 2)
+    expected = expected - expected.mean((0, 2, 3), keepdim=True)
+    assert task.images.shape == (8, 1, 8, 8)
+    torch.testing.assert_close(task.images, expected / expected.std(), rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="shrink takes a whole number, got 1.5"):
+        experiments.load_task("photographs", image_filter="shrink:1.5", **settings)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+def test_an_exact_run_is_the_minimiser(depth, decay):
+    settings = {"size": 8, "n_train": 40, "n_test": 200, "seed": 1}
+    task = experiments.load_task("gaussian_field:1", **settings)
+    if decay:
+        rest = {"weight_decay": decay, "loss": "logistic"}
+        solution = theory.solve(task.images, task.labels, depth=depth, **rest)
+    else:
+        solution = theory.solve_limit(task.images, task.labels, depth=depth)
+    result = experiments.solve_and_measure(
+        data="gaussian_field:1", weight_decay=decay, depth=depth, **settings
+    )
+    expected = fourier.radial_average(solution.B.abs().square().sum((2, 3)).sqrt()).mean
+    torch.testing.assert_close(result["sensitivity"][1], expected.float(), rtol=2e-3, atol=1e-5)
+    assert 0 <= result["gap"] < 1e-6 and result["n_images"] == 40
+    assert 0.5 < result["accuracy"] < 1 and (result["silent"] > 0.1) == (depth == 2)
+
+
+def test_no_run_is_lost_where_there_is_no_limit():
+    """Random labels of many images: no map separates them, and training goes on all the same."""
+    settings = {"data": "gaussian_field:0", "size": 4, "n_train": 200, "n_test": 20}
+    settings |= {"labels": "random", "weight_decay": 0.0}
+    exact = experiments.solve_and_measure(depth=1, **settings)
+    assert exact["sensitivity"][1].isnan().all() and np.isnan(exact["gap"])
+    trained = experiments.train_and_measure(
+        architecture="linear_cnn-2", width=1, epochs=2, **settings
+    )
+    assert trained["predicted"][1].isnan().all()
+    assert torch.isfinite(trained["sensitivity"][1]).all()
+
+
+def test_an_exact_run_is_of_two_classes():
+    with pytest.raises(ValueError, match="labels must be two_groups for 8 classes, got true"):
+        experiments.solve_and_measure(
+            data="photographs", weight_decay=0.1, depth=1, size=8, n_train=16, n_test=8
+        )
