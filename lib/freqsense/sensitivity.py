@@ -153,8 +153,8 @@ def measure_sensitivity(
     batch_size : images at a time, which bounds the memory.
     device : where to compute; None computes where the model is.
     average : ``"rms"`` as above, or ``"mean"`` over images of the absolute value, then the norm
-        over k (equation ``eq-sensitivity-mean``, as in the paper); exact only, and K gradients of
-        a batch are held at a time.
+        over k (equation ``eq-sensitivity-mean``; the paper's code takes this norm before the mean,
+        which is the same for K = 1); exact only, and K gradients of a batch are held at a time.
     of : ``"logits"``, or ``"loss"`` for the cross-entropy of each image, which is a single output.
     labels : classes (N,) for ``of="loss"`` and a stack; an iterable brings its own.
     n_probes : independent probes of every image, for ``method="probe"``.

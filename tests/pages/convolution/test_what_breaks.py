@@ -532,6 +532,16 @@ def test_thm_bernstein(k):
         assert (slope.abs().amax(0) <= (k - 1) / 2 * T.abs().amax(0) * (1 + 1e-4)).all()
     T, slope = (z @ extreme.T.to(z.dtype) for z in (waves, 1j * waves * t))
     assert abs(float(slope.abs().max() / T.abs().max()) - (k - 1) / 2) < 1e-5  # attained
+    # Around its maximum no modulus falls faster than a cosine, so that zero is π/(k - 1) away.
+    for w in (noise(400, k), noise(400, k, seed=1).cumsum(1)):
+        T = (waves @ w.T.to(waves.dtype)).abs()
+        top = T.argmax(0)
+        away = (torch.arange(len(theta))[:, None] - top) % len(theta)  # steps from the maximum
+        away = torch.minimum(away, len(theta) - away) * (2 * torch.pi / len(theta))
+        floor = T.amax(0) * ((k - 1) / 2 * away).cos()
+        assert (T >= floor - 1e-3 * T.amax(0))[away < torch.pi / (k - 1)].all()
+    edge = torch.exp(1j * torch.pi / (k - 1) * t) @ extreme.T.to(waves.dtype)
+    assert float(edge.abs().max()) < TIGHT  # the outer taps reach it
     off_centre = 1j * waves * (t + k) @ extreme.T.to(waves.dtype)
     assert float(off_centre.abs().max()) > (k - 1) / 2 + 0.1  # only the centred T obeys
 

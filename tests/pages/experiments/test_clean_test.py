@@ -74,6 +74,29 @@ def test_prop_clean_prediction(alpha):
     assert all(1.3 < a / b < 3.2 for a, b in zip(errors, errors[1:], strict=False))
 
 
+def test_a_bias_makes_a_response_cheapest_where_the_exercise_says():
+    beta = torch.linspace(0, 2, 20_001, dtype=torch.float64)
+    price = (1 + beta**2).sqrt() / torch.special.ndtr(beta)
+    assert float(price[0]) == 2
+    assert float(price.min()) == pytest.approx(1.61, abs=0.005)
+    assert float(beta[price.argmin()]) == pytest.approx(0.62, abs=0.005)
+
+
+def test_at_the_smallest_decay_steep_power_leaves_all_networks_short_of_the_flat_limit():
+    record = recorded.dataset("clean")
+    record = record.squeeze([name for name in record.dims if record.sizes[name] == 1])
+    slopes, minimum = (
+        experiments.ring_slopes(values.isel(weight_decay=0), size=16, fmin=1, fmax=8).mean("seed")
+        for values in (record.sensitivity, record.predicted)
+    )
+    for name in ARCHITECTURES:
+        found = slopes.sel(architecture=name)
+        assert all(abs(float(found.sel(data=f"gaussian_field:{a}"))) < 0.15 for a in (0, 1, 2))
+        assert float(found.sel(data="gaussian_field:3")) < -0.2
+    linear = minimum.sel(architecture="linear_cnn-2", data="gaussian_field:3")
+    assert abs(float(linear)) < 0.1
+
+
 def test_the_shape_of_the_prediction_changes_as_stated():
     radius = fourier.radial_frequency((16, 16))
 

@@ -52,6 +52,30 @@ def test_prop_recolored_response_to_power(depth):
     assert (slope.max() < 0.5) == (depth == 1)
 
 
+def test_the_elasticity_at_depth_two_has_no_upper_bound():
+    s0, gamma0, lam = 0.7, 1.3, 0.4
+    g = lam / gamma0 * (1 + torch.logspace(-4, -1, 4, dtype=torch.float64))
+    step = 1e-6
+    ahead, behind = (filtered(g * (1 + sign * step), s0, gamma0, lam, 2) for sign in (1, -1))
+    elasticity = (ahead / behind).log() / (4 * step)
+    assert elasticity[0] > 1000 and (elasticity.diff() < 0).all()
+
+
+def test_a_slope_can_respond_by_more_than_any_of_its_frequencies():
+    k = torch.arange(1.0, 13.0, dtype=torch.float64)
+    x = k.log() - k.log().mean()
+
+    def slope(r):
+        return float((r.log() * x).sum() / x.square().sum())
+
+    s0, lam = k**-2.0, 0.07
+    # From -0.5 to 0 the slope of power changes by 1 and the labels stay.
+    r = [filtered(k**delta, s0, s0, lam, 1) for delta in (-0.5, 0.0)]
+    assert slope(r[1]) - slope(r[0]) > 0.55
+    pointwise = (r[1] / r[0]).log()[1:] / k.log()[1:]
+    assert (pointwise.abs() <= 0.5).all()
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_filter_divides_the_teacher_of_real_images(seed):
     # No population: the moments of a data set change exactly as the proposition says.

@@ -40,6 +40,33 @@ def test_no_network_is_steep_on_white_images(slopes):
     assert float(np.abs(white).max()) < 0.15
 
 
+def test_a_network_that_learns_by_heart_is_steep_on_white_images(slopes):
+    record = recorded.dataset("clean-myrtle").sel(data="gaussian_field:0")
+    record = record.squeeze([name for name in record.dims if record.sizes[name] == 1])
+    assert float((record.train_accuracy - record.accuracy).min()) > 0.05
+    mean, error = experiments.mean_and_error(
+        experiments.ring_slopes(record.sensitivity.sel(weight_decay=0.01), **BINS)
+    )
+    steepest = np.abs(slopes.sel(data="gaussian_field:0").mean("seed")).max()
+    assert float(mean) < -float(steepest) - 2 * float(error)
+
+
+def test_flatness_is_no_mark_of_batch_normalisation():
+    record = recorded.dataset("depth-decay")
+    record = record.squeeze([name for name in record.dims if record.sizes[name] == 1])
+    slopes = experiments.ring_slopes(record.sensitivity, size=32, fmin=1, fmax=12)
+    at_end = slopes.isel(weight_decay=-1).mean("seed")
+    for name in ("resnet-9", "resnet-9-plain", "vgg-11"):
+        assert abs(float(at_end.sel(architecture=name))) < 0.1
+    assert float(at_end.sel(architecture="vgg-11-plain")) < -0.2
+
+
+def test_usual_training_stops_before_the_minimum(clean, slopes):
+    at = {"architecture": "linear_cnn-2", "data": "gaussian_field:3", "weight_decay": 0.01}
+    minimum = experiments.ring_slopes(clean.predicted, **BINS).sel(at)
+    assert float(slopes.sel(at).max()) < float(minimum.min()) - 0.1
+
+
 def test_theory_silences_rings_that_training_leaves_small(clean):
     at = {"data": "gaussian_field:3", "weight_decay": 0.1, "architecture": "linear_cnn-2"}
     theirs, ours = (clean[name].sel(at).values[:, 1:9] for name in ("predicted", "sensitivity"))

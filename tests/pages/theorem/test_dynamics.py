@@ -139,6 +139,37 @@ def test_thm_learning_order(theta):
     assert shares[1] < shares[0] and shares[1] < 1.02
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("depth", [2, 3])
+def test_a_small_start_is_no_more_balanced_than_a_large_one(depth, seed):
+    ratios = []
+    for size in (1.0, 0.1, 0.01):
+        model = models.linear_cnn(depth, width=2, shape=(5, 6), seed=seed).double()
+        for w in model.parameters():
+            w.data *= size
+        off = imbalances(model)[0].abs().amax((-2, -1))
+        B = theory.end_to_end(model).detach().abs()[..., 0, 0]
+        ratios.append(float((off * 30 ** ((depth - 1) / 2) / B).median()))
+    assert ratios[0] > 0.3
+    for ratio, growth in zip(ratios[1:], (10, 100), strict=True):
+        assert ratio / ratios[0] == pytest.approx(growth ** (depth - 2), rel=1e-9)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_a_head_start_overturns_the_order_from_depth_three_on(depth):
+    """A ratio of starts is forgotten at depth 2, and is not at depth 3 and more."""
+    power, cross = torch.ones(1, 2).double(), torch.tensor([[1.0, 1.3]]).double()
+    start = 1e-8 * torch.tensor([[10.0, 1.0]]).double()  # the weaker one is ahead
+    times = torch.linspace(0, 20 if depth == 2 else 1e5, 200_001)
+    r = theory.learning_curves(power, cross, depth=depth, times=times, start=start)
+    weaker, stronger = (r < cross / 2).sum(0)[0].tolist()
+    assert max(weaker, stronger) < len(times)
+    assert (weaker < stronger) == (depth > 2)
+    level = theory.learning_curves(power, cross, depth=depth, times=times, start=1e-8)
+    weaker, stronger = (level < cross / 2).sum(0)[0].tolist()
+    assert stronger < weaker
+
+
 def test_prop_early_stopping():
     x = torch.logspace(-6, 4, 20_001, dtype=torch.float64)
     ratio = -torch.expm1(-x) * (1 + x) / x

@@ -319,6 +319,25 @@ def test_normalisation_makes_the_scale_of_weights_free(seed):
     assert not torch.allclose(plain, small, atol=0.1)
 
 
+def test_behind_a_normalisation_only_the_kernels_before_it_are_free():
+    x = noise(16, 2, 6, 6)
+    conv = layers.CircularConv2d(2, 4, 6, bias=False).double()
+    norm = torch.nn.BatchNorm2d(4, eps=1e-30).double()
+    head = torch.nn.Linear(144, 3).double()
+
+    def outputs():
+        return head(norm(conv(x)).flatten(1)).detach()
+
+    before = outputs()
+    for part, free in ((conv.weight, True), (norm.weight, False), (head.weight, False)):
+        kept = part.data.clone()
+        part.data *= 1e-3
+        assert torch.allclose(outputs(), before, atol=1e-6) == free
+        part.data = kept
+    conv.weight.data *= 0  # the infimum is not attained
+    assert not torch.allclose(outputs(), before, atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_global_average_pooling_sees_dc_alone(shape):
     head = noise(2, 4, 1, 1).expand(2, 4, *shape).clone()

@@ -140,6 +140,19 @@ def test_branch_prices_and_their_ratio():
         assert torch.allclose(found.gamma_global / found.gamma_local, torch.full_like(s, gap))
 
 
+def test_depth_three_is_two_thirds_thresholding():
+    # min (x - t)² + λ |x|^(2/3) leaves zero at t = 2/3 (3 λ³)^(1/4); here s = 2, γ = 2t, 3κ = 2λ.
+    for lam in (0.3, 1.0, 2.5):
+        s = torch.full((1,), 2.0, dtype=torch.float64)
+        found = theory.branches(s, weight_decay=2 * lam / 3, depth=3, n_pixels=1)
+        t = float(found.gamma_global / 2)
+        assert t == pytest.approx(2 / 3 * (3 * lam**3) ** 0.25)
+        x = torch.linspace(0, 3 * t, 300_001, dtype=torch.float64)
+        for target, at_zero in ((0.99 * t, True), (1.01 * t, False)):
+            best = ((x - target).square() + lam * x ** (2 / 3)).argmin()
+            assert (best == 0) == at_zero
+
+
 def test_depth_four_is_half_thresholding():
     """Threshold of min (x - t)² + μ sqrt|x|, as its inventors give it: 54^(1/3)/4 μ^(2/3)."""
     for mu in (0.1, 1.0, 7.0):
@@ -287,6 +300,30 @@ def test_logistic_loss_on_sampled_images_approaches_the_curve(depth):
         )
         errors.append(float((solution.B[..., 0, 0].abs() - expected).norm() / expected.norm()))
     assert errors[1] < 0.06 and errors[1] < errors[0] / 2
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_logistic_loss_silences_all_at_half_the_decay_of_squared_loss_at_depth_two(seed):
+    """With labels ±1, on any images: at depth 2 the curvature plays no part."""
+    x, y = noise(60, 1, 5, 6, seed=seed), noise(60, seed=seed + 9).sign()
+    _, cross = theory.second_moments(x, y)
+    edge = float(cross.abs().max()) * 30**0.5  # of the squared loss, in λ
+    for loss, factor in (("squared", 1.0), ("logistic", 0.5)):
+        for share, heard in ((1.01, False), (0.97, True)):
+            B = theory.solve(x, y, weight_decay=share * factor * edge, depth=2, loss=loss).B
+            assert bool(B.abs().max() > 1e-9) == heard, (loss, share)
+
+
+@pytest.mark.parametrize("variance", [0.0, 1.0, 30.0])
+def test_the_corner_of_logistic_loss_at_depth_one_is_at_least_four_times_as_high(variance):
+    h = logistic_curvature(variance) if variance else 0.25
+    assert 0 < h <= 0.25
+    s, a = torch.tensor([[3.0]]).double(), 0.7
+    # Half of the teacher (a / h) b* is reached at the power λ / h.
+    lam = float(h * s)
+    r = theory.predict_sensitivity(h * s, a * s, weight_decay=lam, depth=1)
+    assert float(r) == pytest.approx(a / h / 2)
+    assert float(s) == pytest.approx(lam / h) and lam / h >= 4 * lam
 
 
 def mirrored_task(power, teacher, n_pairs):
