@@ -71,7 +71,7 @@ def recoloured(x, delta):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_thm_two_responses_many_images_undo(shape):
+def test_thm_two_responses(shape):
     x, y = noise(300, 1, *shape), noise(300, seed=1)
     x_g, gain = recoloured(x, 1.0)
     gain = gain[..., None, None]
@@ -147,7 +147,7 @@ def test_exact_minimisers_are_certified_and_all_there(name):
     assert record.attrs["function"] == "solve_and_measure" and record.attrs["missing"] == "[]"
     lost = record.gap.isnull()
     assert not lost.sel(weight_decay=[d for d in record.weight_decay.values if d > 0]).any()
-    assert float(record.gap.max()) < 1e-5
+    assert float(record.gap.max()) <= 1e-5
     assert bool((record.sensitivity.isnull().any("ring") == lost).all())
 
 
