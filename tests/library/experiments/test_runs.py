@@ -280,8 +280,9 @@ def test_an_exact_run_is_the_minimiser(depth, decay):
         data="gaussian_field:1", weight_decay=decay, depth=depth, **settings
     )
     expected = fourier.radial_average(solution.B.abs().square().sum((2, 3)).sqrt()).mean
-    torch.testing.assert_close(result["sensitivity"][1], expected.float(), rtol=2e-3, atol=1e-5)
-    assert 0 <= result["gap"] < 1e-6 and result["n_images"] == 40
+    # A gap of 1e-5 leaves about its root of the map.
+    assert (result["sensitivity"][1] - expected).norm() < 3 * 1e-5**0.5 * expected.norm()
+    assert 0 <= result["gap"] <= 1e-5 and result["n_images"] == 40
     assert 0.5 < result["accuracy"] < 1 and (result["silent"] > 0.1) == (depth == 2)
 
 
