@@ -383,9 +383,8 @@ def solve_and_measure(
     try:
         solution = _minimum(task, weight_decay, depth, _TOLERANCE)
     except theory.NotSeparableError:
-        unknown = torch.full((min(sides(power)) // 2 + 1,), math.nan)
         lost = dict.fromkeys(("silent", "accuracy", "gap"), math.nan)
-        return values | {"sensitivity": (("ring",), unknown)} | lost
+        return values | {"sensitivity": (("ring",), _unknown_rings(power))} | lost
     heard = _sizes(solution.B)
     outputs = torch.einsum("hwkc,nchw->nk", solution.B, fft2(task.test_images.double())).real
     return values | {
@@ -420,7 +419,12 @@ def _predict(task: Task, weight_decay: float) -> Tensor:
     try:
         return _ring_means(_sizes(_minimum(task, weight_decay, 2, 1e-10).B))
     except (theory.NotSeparableError, theory.NotConvergedError):
-        return torch.full((min(sides(task.images)) // 2 + 1,), math.nan)
+        return _unknown_rings(task.images)
+
+
+def _unknown_rings(x: Tensor) -> Tensor:
+    """A NaN for each ring (R,) of maps or images (..., H, W)."""
+    return torch.full((min(sides(x)) // 2 + 1,), math.nan)
 
 
 def label_statistics(stack: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
