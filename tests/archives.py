@@ -1,9 +1,12 @@
-"""Archives in the layout of the official CIFAR-10, of random records."""
+"""Archives in the layout of the official CIFAR-10, and files of JPEG images, of random pixels."""
 
 import io
 import tarfile
 
 import numpy as np
+from PIL import Image
+
+from freqsense.datasets import CIFAR10_CLASSES
 
 TRAIN = [f"cifar-10-batches-bin/data_batch_{k}.bin" for k in range(1, 6)]
 TEST = "cifar-10-batches-bin/test_batch.bin"
@@ -27,3 +30,23 @@ def write_archive(path, members, level=9):
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     return path
+
+
+def jpeg_arrays(n, *, size=32, mode="RGB"):
+    """Arrays of a file of n JPEG images, image k of red 20 k in its right half, of class k % 10.
+
+    Halves of one colour each are what JPEG keeps to within a few grey values.
+    """
+    files = []
+    for k in range(n):
+        content = io.BytesIO()
+        image = Image.new("RGB", (size, size), (20 * k, 128, 128))
+        image.paste((0, 0, 0), (0, 0, size // 2, size))
+        image.convert(mode).save(content, "JPEG")
+        files.append(content.getvalue())
+    return {
+        "jpeg": np.frombuffer(b"".join(files), np.uint8),
+        "offsets": np.cumsum([0, *map(len, files)]),
+        "labels": (np.arange(n) % 10).astype(np.uint8),
+        "classes": np.array(CIFAR10_CLASSES),
+    }

@@ -5,6 +5,7 @@ import gzip
 import re
 import struct
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ __all__ = [
     "image_folder",
     "imagenette",
     "read_cifar10",
+    "read_cifar10_jpeg",
 ]
 
 
@@ -126,6 +128,9 @@ _CIFAR10_BATCHES = {
 }
 _CIFAR10_SHAPE = (3, 32, 32)
 _CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes: a label, then the pixels, channels first
+
+_JPEG_ARRAYS = ("jpeg", "offsets", "labels", "classes")
+_HELD_OUT = 10  # of that many JPEG images one is for testing
 
 
 @dataclass(frozen=True, eq=False)
@@ -487,6 +492,120 @@ def read_cifar10(archive: str | PathLike, split: str) -> tuple[Tensor, Tensor]:
     records = np.concatenate([_parse_records(members.pop(name), name) for name in wanted])
     pixels, labels = torch.from_numpy(records[:, 1:]), torch.from_numpy(records[:, 0])
     return pixels.float().div_(255).reshape(-1, *_CIFAR10_SHAPE), labels.long()
+
+
+def read_cifar10_jpeg(path: str | PathLike, split: str) -> tuple[Tensor, Tensor]:
+    """Training images of CIFAR-10, kept as JPEG files one after another in one ``.npz`` file.
+
+    The file holds ``jpeg`` (all JPEG files end to end, uint8), ``offsets`` (file i is
+    ``jpeg[offsets[i]:offsets[i + 1]]``), ``labels`` and ``classes``. Its images are in random
+    order, and the last tenth of them is held out for testing. JPEG loses something, of colour above
+    all; what a figure shows of the highest frequencies should be compared with
+    :func:`read_cifar10`. Nothing is unpickled.
+
+    Parameters
+    ----------
+    path : of the file.
+    split : "train" (the first 45,000 of the 50,000 images) or "test" (the last 5,000).
+
+    Returns
+    -------
+    images : float32 tensor (N, 3, 32, 32) in [0, 1].
+    labels : int64 tensor (N,), positions in :data:`CIFAR10_CLASSES`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the split is unknown, an array is missing or not as above, a label is above 9, or an
+        image of the split is no JPEG file of 32 x 32 RGB pixels.
+
+    Source
+    ------
+    Krizhevsky 2009, Learning multiple layers of features from tiny images;
+    https://www.cs.toronto.edu/~kriz/cifar.html
+
+    Examples
+    --------
+    >>> from freqsense import datasets
+    >>> datasets.read_cifar10_jpeg("cifar-10.npz", "validation")
+    Traceback (most recent call last):
+    ValueError: split must be one of train, test, got 'validation'
+    """
+    as_choice(split, "split", tuple(_CIFAR10_BATCHES))
+    arrays = _read_npz(path, _JPEG_ARRAYS)
+    _check_jpeg_arrays(path, **arrays)
+    jpeg, offsets, labels = (arrays[name] for name in ("jpeg", "offsets", "labels"))
+    first_test = len(labels) - len(labels) // _HELD_OUT
+    rows = range(first_test) if split == "train" else range(first_test, len(labels))
+    pixels = np.empty((len(rows), 32, 32, 3), np.uint8)
+    for place, row in enumerate(rows):
+        content = jpeg[offsets[row] : offsets[row + 1]].tobytes()
+        pixels[place] = _decode_jpeg(content, f"image {row} of {path}")
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # (N, 3, 32, 32)
+    return images.float().div_(255), torch.from_numpy(labels[rows.start : rows.stop]).long()
+
+
+def _read_npz(path: str | PathLike, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Arrays of these names, none of them unpickled."""
+    expected = f"{path} must be a .npz file with the arrays {', '.join(names)}"
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in names}
+    except KeyError as error:
+        raise ValueError(f"{expected}, got: {error.args[0]}") from error
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{expected}, got: {error}") from error
+
+
+def _check_jpeg_arrays(
+    path: str | PathLike,
+    jpeg: np.ndarray,
+    offsets: np.ndarray,
+    labels: np.ndarray,
+    classes: np.ndarray,
+) -> None:
+    """Raise unless the arrays are those of :func:`read_cifar10_jpeg`."""
+    if jpeg.ndim != 1 or jpeg.dtype != np.uint8:
+        raise ValueError(f"jpeg in {path} must be a row of uint8, got {_kind(jpeg)}")
+    for name, array in (("offsets", offsets), ("labels", labels)):
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise ValueError(f"{name} in {path} must be a row of integers, got {_kind(array)}")
+    if tuple(classes.flatten().tolist()) != CIFAR10_CLASSES:
+        expected = ", ".join(CIFAR10_CLASSES)
+        raise ValueError(f"classes in {path} must be {expected}, got {classes.tolist()}")
+    n, n_offsets, n_bytes = len(labels), len(offsets), len(jpeg)
+    if n < _HELD_OUT or n_offsets != n + 1:
+        expected = f"at least {_HELD_OUT} labels, and one offset more than labels"
+        raise ValueError(f"{path} must hold {expected}, got {n} labels and {n_offsets} offsets")
+    rising = bool((offsets[1:] > offsets[:-1]).all())
+    if offsets[0] != 0 or offsets[-1] != n_bytes or not rising:
+        expected = f"rise from 0 to {n_bytes}, the bytes of jpeg"
+        got = f"{offsets[0]} to {offsets[-1]}{'' if rising else ', not always rising'}"
+        raise ValueError(f"offsets in {path} must {expected}, got {got}")
+    wrong = np.flatnonzero((labels < 0) | (labels >= len(CIFAR10_CLASSES)))
+    if len(wrong):
+        got = f"{labels[wrong[0]]} for image {wrong[0]}"
+        raise ValueError(
+            f"labels in {path} must lie between 0 and {len(CIFAR10_CLASSES) - 1}, got {got}"
+        )
+
+
+def _kind(array: np.ndarray) -> str:
+    return f"{array.dtype} {array.shape}"
+
+
+def _decode_jpeg(content: bytes, name: str) -> np.ndarray:
+    """Pixels (32, 32, 3), uint8, of an image of CIFAR-10."""
+    try:
+        with Image.open(BytesIO(content), formats=("JPEG",)) as image:
+            if image.size != (32, 32) or image.mode != "RGB":
+                width, height = image.size
+                raise ValueError(f"{width} x {height} pixels of Pillow's mode {image.mode}")
+            return np.asarray(image)
+    except _UNREADABLE as error:
+        raise ValueError(f"{name} must be a JPEG of 32 x 32 RGB pixels, got: {error}") from error
 
 
 def _read_members(archive: str | PathLike, is_wanted: Callable[[str], bool]) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ import numpy as np
 import pooch
 import pytest
 import torch
-from archives import TEST, TRAIN, random_records, write_archive
+from archives import TEST, TRAIN, jpeg_arrays, random_records, write_archive
 from PIL import Image
 from recorded import CIFAR10, needs_cifar10
 from tolerances import ATOL, SIGMAS
@@ -31,6 +31,7 @@ from freqsense.datasets import (
     image_folder,
     imagenette,
     read_cifar10,
+    read_cifar10_jpeg,
 )
 from freqsense.spectra import power_spectrum
 
@@ -156,6 +157,88 @@ def test_real_records():
     # About a tenth of each class: binomial scatter.
     share = train_labels.bincount(minlength=10) / len(train_labels)
     assert ((share - 0.1).abs() < SIGMAS * (0.09 / len(train_labels)) ** 0.5).all()
+
+
+# Images kept as JPEG files in one .npz file.
+
+
+def write_jpegs(path, **changed):
+    arrays = jpeg_arrays(12) | changed
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return path
+
+
+def test_jpeg_images_come_in_their_order_the_last_tenth_for_testing(tmp_path):
+    path = write_jpegs(tmp_path / "jpeg.npz")
+    (train, train_labels), (test, test_labels) = (
+        read_cifar10_jpeg(path, split) for split in ("train", "test")
+    )
+    assert train.shape == (11, 3, 32, 32) and test.shape == (1, 3, 32, 32)
+    assert train.dtype == torch.float32 and train_labels.dtype == torch.int64
+    assert train_labels.tolist() == [k % 10 for k in range(11)] and test_labels.tolist() == [1]
+    red = torch.cat([train, test])[:, 0, :, 16:].mean((1, 2)) * 255
+    # Between colours there are 20 grey values, and JPEG is off by a few.
+    assert (red - 20 * torch.arange(12)).abs().max() < 5
+
+
+def test_jpeg_images_are_as_pillow_decodes_them(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = jpeg_arrays(10)
+    content = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(content, "JPEG")
+    kept = arrays["jpeg"][: arrays["offsets"][-2]].tobytes()
+    arrays["jpeg"] = np.frombuffer(kept + content.getvalue(), np.uint8)
+    arrays["offsets"][-1] = len(arrays["jpeg"])
+    image, _ = read_cifar10_jpeg(write_jpegs(tmp_path / "a.npz", **arrays), "test")
+    expected = np.asarray(Image.open(content)).transpose(2, 0, 1)
+    assert np.array_equal((image[0] * 255).round().numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"jpeg": None}, "must be a .npz file with the arrays jpeg, offsets, .*, got: jpeg is not"),
+        ({"jpeg": np.zeros(9)}, r"jpeg in .* must be a row of uint8, got float64 \(9,\)"),
+        ({"labels": np.zeros(12)}, r"labels in .* must be a row of integers, got float64"),
+        ({"labels": np.arange(12)}, "labels in .* between 0 and 9, got 10 for image 10"),
+        ({"labels": np.zeros(3, int)}, "at least 10 labels, .*, got 3 labels and 13 offsets"),
+        ({"offsets": np.arange(13)}, "offsets in .* must rise from 0 to .*, got 0 to 12"),
+        ({"classes": np.array(["cat"])}, r"classes in .* must be airplane, .*, got \['cat'\]"),
+        ({"classes": np.array([object()])}, "must be a .npz file .*, got: Object arrays cannot"),
+        (jpeg_arrays(12, size=16), "image 0 of .* 32 x 32 RGB pixels, got: 16 x 16 pixels"),
+        (jpeg_arrays(12, mode="L"), "image 0 of .* 32 x 32 RGB pixels, got: .* mode L"),
+    ],
+)
+def test_a_wrong_file_of_jpeg_images_is_told_what_is_wrong(tmp_path, changed, complaint):
+    path = write_jpegs(tmp_path / "jpeg.npz", **changed)
+    with pytest.raises(ValueError, match=complaint):
+        read_cifar10_jpeg(path, "train")
+
+
+def test_offsets_of_jpeg_images_must_rise(tmp_path):
+    offsets = jpeg_arrays(12)["offsets"]
+    offsets[[3, 4]] = offsets[[4, 3]]
+    with pytest.raises(ValueError, match="offsets in .*, not always rising"):
+        read_cifar10_jpeg(write_jpegs(tmp_path / "jpeg.npz", offsets=offsets), "train")
+
+
+def test_a_damaged_jpeg_image_is_named(tmp_path):
+    arrays = jpeg_arrays(12)
+    damaged = arrays["jpeg"].copy()
+    damaged[arrays["offsets"][4] :][:100] = 0
+    path = write_jpegs(tmp_path / "jpeg.npz", jpeg=damaged)
+    with pytest.raises(ValueError, match=r"image 4 of .*jpeg\.npz must be a JPEG .*, got: "):
+        read_cifar10_jpeg(path, "train")
+    assert len(read_cifar10_jpeg(path, "test")[0]) == 1  # which is not damaged
+
+
+def test_what_is_no_file_of_jpeg_images(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
+        read_cifar10_jpeg(tmp_path / "none.npz", "train")
+    for name, content in (("text.npz", b"<html>404</html>"), ("pickle.npz", pickle.dumps([1]))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} must be a .npz file with the arrays jpeg"):
+            read_cifar10_jpeg(tmp_path / name, "train")
 
 
 # Downloads, from a server on this machine.

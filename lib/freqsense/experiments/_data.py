@@ -2,6 +2,7 @@
 
 import math
 import os
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ Pair = tuple[Tensor, Tensor]  # images (N, C, H, W) and labels (N,)
 
 # An archive in CIFAR-10's binary layout, to be read in place of the official download.
 CIFAR10_VARIABLE = "FREQSENSE_CIFAR10"
+
+# A file of JPEG images, for want of a public home of that form.
+CIFAR10_JPEG_VARIABLE = "FREQSENSE_CIFAR10_JPEG"
 
 # A teacher drawn with a seed must not be the images of that seed over again.
 _TEACHER_SALT = 0x746561636865
@@ -31,16 +35,18 @@ def load(data: str, size: int, n_train: int, n_test: int, seed: int) -> tuple[Pa
         train, test = _made(name, numbers[0], size, n_train, n_test, seed)
         return train, test, 1
     if name == "photographs":
+        names = _all_but(*numbers)
         train, test = (
             images.photo_patches(
-                split, n_per_class=math.ceil(n / len(images.PATCH_CLASSES)), size=size, seed=seed
+                split, n_per_class=math.ceil(n / len(names)), size=size, seed=seed, classes=names
             )
             for split, n in (("train", n_train), ("test", n_test))
         )
-    elif name == "cifar10":
+    elif name in ("cifar10", "cifar10_jpeg"):
         if size != 32:
-            raise ValueError(f"size must be 32 for cifar10, got {size}")
-        train, test = (_cifar10(split, *numbers) for split in ("train", "test"))
+            raise ValueError(f"size must be 32 for {name}, got {size}")
+        read = _cifar10 if name == "cifar10" else _cifar10_jpeg
+        train, test = (read(split, *numbers) for split in ("train", "test"))
     else:
         train, test = (_imagenette(split, size) for split in ("train", "val"))
     return _first(train, n_train), _first(test, n_test), int(train[1].max()) + 1
@@ -71,6 +77,19 @@ def _white_teacher(shape: tuple[int, int], seed: int) -> Tensor:
     return ifft2(torch.polar(torch.ones_like(noise.real), noise.angle())).real
 
 
+def _all_but(left_out: float | None = None) -> tuple[str, ...]:
+    """Names of the photographs, without one of them if its position is given."""
+    names = images.PATCH_CLASSES
+    if left_out is None:
+        return names
+    if left_out not in range(len(names)):
+        raise ValueError(
+            f"photographs takes the position of one of them, 0 to {len(names) - 1}, "
+            f"got {left_out:g}"
+        )
+    return tuple(name for position, name in enumerate(names) if position != left_out)
+
+
 def _cifar10(split: str, per_batch: float = _CIFAR10_BATCH) -> Pair:
     archive = os.environ.get(CIFAR10_VARIABLE)
     pair = datasets.read_cifar10(archive, split) if archive else datasets.cifar10(split=split)
@@ -80,6 +99,25 @@ def _cifar10(split: str, per_batch: float = _CIFAR10_BATCH) -> Pair:
         raise ValueError(f"cifar10 takes 1 to {held} records of a batch here, got {per_batch:g}")
     rows = torch.cat([torch.arange(int(per_batch)) + k * held for k in range(n_batches)])
     return pair[0][rows], pair[1][rows]
+
+
+def _cifar10_jpeg(split: str) -> Pair:
+    path = os.environ.get(CIFAR10_JPEG_VARIABLE)
+    if not path:
+        raise ValueError(
+            f"the environment variable {CIFAR10_JPEG_VARIABLE} must name a file for cifar10_jpeg, "
+            "as read_cifar10_jpeg describes it, got none"
+        )
+    pixels, labels = _jpeg_pixels(path, split)
+    return pixels.float().div_(255), labels
+
+
+@lru_cache(maxsize=2)
+def _jpeg_pixels(path: str, split: str) -> Pair:
+    """Pixels from 0 to 255 (N, 3, 32, 32), uint8, and labels, decoded once a process."""
+    pixels, labels = datasets.read_cifar10_jpeg(path, split)
+    # As bytes they wait for the next run in a quarter of the memory, and lose nothing.
+    return pixels.mul_(255).round_().to(torch.uint8), labels
 
 
 def _imagenette(split: str, size: int) -> Pair:

@@ -6,8 +6,9 @@ from freqsense._checks import as_choice, as_real
 DATA: dict[str, tuple[int, ...]] = {
     "gaussian_field": (1,),
     "dead_leaves": (1,),
-    "photographs": (0,),
+    "photographs": (0, 1),
     "cifar10": (0, 1),
+    "cifar10_jpeg": (0,),
     "imagenette": (0,),
 }
 
