@@ -1,6 +1,8 @@
 """Sensitivity of a network to each spatial frequency of its input."""
 
+import copy
 import io
+import math
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -11,8 +13,9 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from freqsense._checks import (
     REAL_DTYPES,
@@ -31,7 +34,7 @@ from freqsense._lines import fit_log_log
 from freqsense._moments import Moments
 from freqsense.fourier import RadialProfile, radial_average, rings, select_bins, unfold_half
 
-__all__ = ["SensitivityMap", "Slope", "measure_sensitivity", "slope"]
+__all__ = ["SensitivityMap", "Slope", "measure_sensitivity", "settle_batchnorm", "slope"]
 
 _FORMAT = 1  # of saved maps
 
@@ -214,6 +217,76 @@ def measure_sensitivity(
     return total.finish(n_summed)
 
 
+def settle_batchnorm(
+    model: nn.Module, images: Tensor | np.ndarray | Iterable, *, batch_size: int = 256
+) -> nn.Module:
+    r"""Replace the running statistics of all BatchNorms by those of images, in place.
+
+    .. math:: \mu = \frac1M \sum_{m=1}^M \mu_m, \qquad \sigma^2 = \frac1M \sum_{m=1}^M \sigma_m^2
+
+    Equation ``eq-settled-batchnorm`` of the book: means over M batches of their statistics, every
+    batch alike. A network as it is made has the mean 0 and the variance 1 in store, whatever its
+    activations are, and is measured in eval mode as another function than the one that training
+    starts from. A running average of few batches keeps a share (1 - momentum)^M of that; this mean
+    keeps none. An untrained control is a network that has been settled.
+
+    Nothing but the statistics changes: momentum and modes are as before, dropout stays off.
+
+    Parameters
+    ----------
+    model : with any number of BatchNorms, none included.
+    images : a stack (N, C, H, W), or any iterable of stacks, or of tuples that begin with one;
+        in random order, since statistics are means over batches. Cast as by
+        :func:`measure_sensitivity`.
+    batch_size : images at a time, about; a stack is cut into batches of nearly equal size.
+
+    Returns
+    -------
+    nn.Module
+        The same model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model is no module, the images do not fit it, or a batch has a single image; the
+        statistics are then as before.
+
+    Source
+    ------
+    Ioffe and Szegedy (2015), arXiv 1502.03167, algorithm 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from freqsense import sensitivity
+    >>> x = 3 + torch.arange(8.0).reshape(4, 1, 1, 2)
+    >>> layer = sensitivity.settle_batchnorm(torch.nn.BatchNorm2d(1), x)
+    >>> layer.running_mean.item(), layer.running_var.item()
+    (6.5, 6.0)
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
+    batch_size = as_integer(batch_size, "batch_size", 2)
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    before = [(norm.momentum, copy.deepcopy(norm.state_dict())) for norm in norms]
+    settled = False
+    try:
+        with eval_mode(model, None) as (device, dtype), torch.no_grad():
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # a cumulative mean
+                norm.train()
+            for batch in _equal_batches(images, batch_size):
+                model(batch.to(device, dtype or batch.dtype))
+        settled = True
+    finally:
+        for norm, (momentum, state) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            if not settled:
+                norm.load_state_dict(state)
+    return model
+
+
 @dataclass(frozen=True)
 class Slope:
     """Slope of a straight line through log sensitivity against log frequency, with its error."""
@@ -377,6 +450,15 @@ def _batches(images: object, labels: object, batch_size: int, of: str) -> Iterat
     if labels is None and of == "loss" and is_stack:
         raise ValueError("of='loss' needs labels, the classes (N,) of the images")
     return _split(as_stacks(images, labels), batch_size, of)
+
+
+def _equal_batches(images: object, batch_size: int) -> Iterator[Tensor]:
+    """Yield batches (n, C, H, W) of two images or more, as long as one another but for one."""
+    for name, stack, _ in as_stacks(images, None):
+        if len(stack) < 2:
+            raise ValueError(f"{name} must hold at least 2 images for a variance, got {len(stack)}")
+        n_batches = min(math.ceil(len(stack) / batch_size), len(stack) // 2)
+        yield from as_images(stack, name).tensor_split(n_batches)
 
 
 def _split(stacks: Iterator, batch_size: int, of: str) -> Iterator[tuple]:

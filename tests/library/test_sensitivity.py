@@ -14,7 +14,7 @@ from tolerances import ATOL, SIGMAS
 from torch import nn
 
 from freqsense import fourier, models
-from freqsense.sensitivity import SensitivityMap, measure_sensitivity, slope
+from freqsense.sensitivity import SensitivityMap, measure_sensitivity, settle_batchnorm, slope
 
 SHAPES = [(8, 8), (7, 7), (6, 9), (7, 4)]
 TIGHT = ATOL[torch.float64]
@@ -553,3 +553,94 @@ NET = small_net()
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def statistics(model):
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    return torch.cat([torch.cat([m.running_mean, m.running_var]) for m in norms])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("batch_size", [7, 50])
+def test_eq_settled_batchnorm(shape, batch_size):
+    layer, x = nn.BatchNorm2d(2).double(), 5 + 3 * noise(50, 2, *shape)
+    batches = x.tensor_split(math.ceil(50 / batch_size))
+    settle_batchnorm(layer, x, batch_size=batch_size)
+    mean = torch.stack([b.mean((0, 2, 3)) for b in batches]).mean(0)
+    var = torch.stack([b.var((0, 2, 3)) for b in batches]).mean(0)
+    assert torch.allclose(layer.running_mean, mean, rtol=TIGHT, atol=TIGHT)
+    assert torch.allclose(layer.running_var, var, rtol=TIGHT, atol=TIGHT)
+    assert (mean - 5).abs().max() < 1 and (var - 9).abs().max() < 2
+
+
+def test_settling_is_that_of_torch_for_a_network_without_dropout():
+    build, x = (lambda: models.resnet(9, width=2, shape=(8, 8), n_outputs=2)), noise(64, 1, 8, 8)
+    ours, theirs = build().double(), build().double()
+    settle_batchnorm(ours, x, batch_size=16)
+    torch.optim.swa_utils.update_bn(x.split(16), theirs)
+    assert torch.allclose(statistics(ours), statistics(theirs), rtol=TIGHT, atol=TIGHT)
+
+
+def test_no_momentum_is_trusted():
+    """A running average keeps a share of what was in store; the settled level does not."""
+    x = 2 * noise(512, 3, 32, 32).float()
+    levels = {}
+    for momentum in (0.1, 0.01):
+        for settled in (True, False):
+            model = models.vgg(11, width=4, shape=(3, 32, 32), n_outputs=10)
+            for module in model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.momentum = momentum
+            if settled:
+                settle_batchnorm(model, x)
+            else:
+                with torch.no_grad():
+                    for batch in x.split(256):
+                        model(batch)
+            level = measure_sensitivity(model, x[:20]).values.square().sum().sqrt().item()
+            levels[momentum, settled] = level
+    assert levels[0.1, True] == pytest.approx(levels[0.01, True], rel=1e-6)
+    assert not levels[0.1, False] == pytest.approx(levels[0.01, False], rel=0.1)
+    assert not levels[0.1, False] == pytest.approx(levels[0.1, True], rel=0.1)
+
+
+def test_settling_changes_the_statistics_alone():
+    model, x = small_net(), noise(40, 2, 8, 8)
+    model[1].eval(), model[3].train()
+    model[1].momentum = 0.3
+    before, seed = state_of(model), torch.random.get_rng_state()
+    assert settle_batchnorm(model, x) is model
+    after = state_of(model)
+    assert after[:2] == before[:2] and model[1].momentum == 0.3
+    changed = {name for name in before[3] if not torch.equal(before[3][name], after[3][name])}
+    assert {"1.running_mean", "1.running_var"} <= changed
+    assert changed <= {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+    assert torch.equal(torch.random.get_rng_state(), seed)  # dropout drew nothing
+    again = settle_batchnorm(model, x)
+    assert torch.equal(
+        statistics(again), torch.cat([after[3][f"1.running_{k}"] for k in ("mean", "var")])
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (noise(8, 5, 8, 8), RuntimeError, "channels"),
+        (noise(1, 2, 8, 8), ValueError, "at least 2 images"),
+        ([noise(8, 2, 8, 8), noise(1, 2, 8, 8)], ValueError, "batch 1 of images must hold"),
+        ([], ValueError, "empty iterable"),
+    ],
+)
+def test_statistics_are_as_before_where_images_do_not_fit(images, error, message):
+    model = small_net()
+    before = state_of(model)
+    with pytest.raises(error, match=message):
+        settle_batchnorm(model, images)
+    assert_same_state(before, state_of(model))
+
+
+def test_only_modules_are_settled():
+    with pytest.raises(TypeError, match=r"must be an nn\.Module, got function"):
+        settle_batchnorm(lambda x: x, noise(4, 1, 8, 8))
+    plain = nn.Linear(2, 2)
+    assert settle_batchnorm(plain, noise(4, 1, 2, 2).float()) is plain  # none to settle

@@ -133,6 +133,7 @@ def myrtle_cnn(
     width: int,
     shape: tuple[int, int] | tuple[int, int, int],
     n_outputs: int,
+    batch_norm: bool = False,
     seed: int = 0,
 ) -> ConvNet:
     """Build the Myrtle CNN: four 3 x 3 convolutions, max pooling, a linear head.
@@ -148,6 +149,7 @@ def myrtle_cnn(
     shape : (C, H, W) of the images, or (H, W) for one channel; any size: a pooling that does not
         divide its input keeps the rest as a smaller window.
     n_outputs : K.
+    batch_norm : normalise after each convolution, which then has no bias; the paper's has none.
     seed : of the initial weights, which are normal of variance 2 / fan-in (He's rule) with biases
         zero; the global random state is neither read nor moved.
 
@@ -175,11 +177,13 @@ def myrtle_cnn(
     torch.Size([5, 10])
     """
     width, shape, n_outputs = _check_sizes(width, shape, n_outputs)
+    batch_norm = as_flag(batch_norm, "batch_norm")
     generator = weight_generator(seed)
     with torch.device("meta"):
-        features = _conv(shape[0], width) + [nn.ReLU()]
+        features = _conv(shape[0], width, batch_norm=batch_norm) + [nn.ReLU()]
         for scale in (1, 2, 4):
-            features += [*_conv(scale * width, 2 * scale * width), nn.ReLU(), _halve()]
+            layers = _conv(scale * width, 2 * scale * width, batch_norm=batch_norm)
+            features += [*layers, nn.ReLU(), _halve()]
         features.append(nn.AdaptiveMaxPool2d(1))
         network = ConvNet(features, 8 * width, n_outputs, shape)
     return _initialize(network, generator)
@@ -219,7 +223,7 @@ def vgg(
     ConvNet
         In float32 and, as any module, in training mode: call ``.eval()`` before measuring one
         with BatchNorm. Untrained, its running means and variances are still 0 and 1: for a control,
-        pass images through it in training mode first.
+        call :func:`.settle_batchnorm` first.
 
     Raises
     ------

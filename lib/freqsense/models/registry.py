@@ -25,6 +25,7 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
         for k in (3, 5)
     },
     "myrtle_cnn": myrtle_cnn,
+    "myrtle_cnn-batchnorm": partial(myrtle_cnn, batch_norm=True),
     **{f"vgg-{depth}": partial(vgg, depth) for depth in (11, 13, 16, 19)},
     **{f"vgg-{depth}-plain": partial(vgg, depth, batch_norm=False) for depth in (11, 13, 16, 19)},
     **{f"resnet-{depth}": partial(resnet, depth) for depth in (9, 20, 56)},
@@ -48,7 +49,7 @@ def build(
     ----------
     name : one of :data:`ARCHITECTURES`: the function's name, the depth, and what is different:
         ``-linear`` (no activation), ``-3x3`` and ``-5x5`` (small kernels), ``-plain`` (no
-        BatchNorm).
+        BatchNorm) and ``-batchnorm`` (with it).
     width, shape, n_outputs, seed : as for :func:`linear_cnn` and the other builders.
 
     Raises

@@ -20,6 +20,7 @@ KINDS = {
     "conv_actually relu": lambda **k: models.conv_actually(3, **k),
     "conv_actually identity": lambda **k: models.conv_actually(3, activation="identity", **k),
     "myrtle_cnn": models.myrtle_cnn,
+    "myrtle_cnn with norm": lambda **k: models.myrtle_cnn(batch_norm=True, **k),
     "vgg 11": lambda **k: models.vgg(11, **k),
     "vgg 11 plain": lambda **k: models.vgg(11, batch_norm=False, **k),
     "resnet 9": lambda **k: models.resnet(9, **k),

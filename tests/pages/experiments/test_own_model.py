@@ -16,8 +16,7 @@ from torch import nn
 
 from freqsense import __main__, experiments, fourier
 from freqsense.cli import config
-from freqsense.experiments import runs
-from freqsense.sensitivity import measure_sensitivity, slope
+from freqsense.sensitivity import measure_sensitivity, settle_batchnorm, slope
 
 TEXT = read(BOOK / "experiments" / "own-model.md")
 
@@ -174,7 +173,7 @@ def test_batch_norm_that_has_seen_nothing_has_another_level(seed):
     fresh, x = normed_net(seed=seed), 4 * noise(300, 2, 8, 8, seed=seed)
     levels = [
         float(measure_sensitivity(model, x[:50]).values.square().sum().sqrt())
-        for model in (fresh, runs._settled(fresh, x))
+        for model in (fresh, settle_batchnorm(copy.deepcopy(fresh), x))
     ]
     assert levels[0] > 1.2 * levels[1]
 
