@@ -13,7 +13,7 @@ with extra("sweeps"):
 
 __all__ = ["RUNS", "read_sweep"]
 
-RUNS = ("train_and_measure", "train_and_attack", "solve_and_measure")
+RUNS = ("train_and_measure", "train_and_follow", "train_and_attack", "solve_and_measure")
 _KEYS = ("grid", "run", "description")
 _NAMES = {
     "architecture": models.ARCHITECTURES,

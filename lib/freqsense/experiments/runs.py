@@ -23,13 +23,14 @@ from freqsense._moments import correlate
 from freqsense.experiments._data import CIFAR10_VARIABLE, apply_filter, load, mean_and_scale
 from freqsense.experiments._specs import DATA, FILTERS, LABELS, REGIMES, split_spec
 from freqsense.fourier import fft2, radial_average
-from freqsense.sensitivity import measure_sensitivity
+from freqsense.sensitivity import measure_sensitivity, settle_batchnorm
 
 __all__ = [
     "CIFAR10_VARIABLE",
     "DATA",
     "FILTERS",
     "LABELS",
+    "PRECISIONS",
     "REGIMES",
     "Task",
     "label_statistics",
@@ -37,6 +38,7 @@ __all__ = [
     "solve_and_measure",
     "split_spec",
     "train_and_attack",
+    "train_and_follow",
     "train_and_measure",
 ]
 
@@ -45,6 +47,11 @@ _TOLERANCE = 1e-5
 
 # A frequency below this share of the largest sensitivity is silent.
 _SILENT = 1e-6
+
+# How training computes, by the precision's name.
+PRECISIONS = ("float32", "bfloat16")
+
+_N_SETTLED = 4096  # images that give the statistics of an untrained network's BatchNorms
 
 # How training images are changed under a regime, by the regime's name.
 _AUGMENTATIONS = {
@@ -237,7 +244,8 @@ def train_and_measure(
         decay=decay,
     )
     power, cross = label_statistics(task.images, task.labels)
-    values = _summarize(model, task, _sensitivity(model, task), untrained) | {
+    values = _summarize(model, task, untrained) | {
+        "sensitivity": (("ring",), _ring_means(_sensitivity(model, task))),
         "power_map": _half(power),
         "cross_map": _half(cross),
         "loss": history.loss[-1],
@@ -245,6 +253,112 @@ def train_and_measure(
     if task.n_outputs == 1:
         values["predicted"] = ("ring",), _predict(task, weight_decay)
     return values
+
+
+def train_and_follow(
+    *,
+    architecture: str,
+    data: str,
+    weight_decay: float,
+    seed: int = 0,
+    image_filter: str = "none",
+    labels: str = "true",
+    start: float = 1.0,
+    width: int = _defaults.WIDTH,
+    size: int = _defaults.SIZE,
+    n_train: int = _defaults.N_TRAIN,
+    n_test: int = _defaults.N_TEST,
+    steps: int = 3000,
+    looks: int = 6,
+    batch_size: int = 128,
+    lr: float = _defaults.LR,
+    optimizer: str = _defaults.OPTIMIZER,
+    schedule: str = "one_cycle",
+    decay: str = "all",
+    augment: bool = False,
+    precision: str = "float32",
+) -> dict:
+    r"""Train one network, and measure its sensitivity again and again while it learns.
+
+    As :func:`train_and_measure`, without regimes. Training is told in steps, so that few images and
+    many are trained alike; the looks lie evenly on the logarithm of the epochs, the first after one
+    epoch, the last at the end. What was learned is the function less that at the start (equation
+    ``eq-learned`` of the book), whose sensitivity has no background from initial weights:
+
+    .. math:: f_t(x) - f_0(x)
+
+    Parameters
+    ----------
+    start : what the initial weights are multiplied by.
+    steps : of the optimiser, rounded up to whole epochs.
+    looks : how many.
+    precision : ``"float32"``; or ``"bfloat16"``, on a GPU, for as much of the training as
+        autocast does in it, with channels last in memory.
+
+    Returns
+    -------
+    dict
+        ``epoch`` (look,), whole epochs done, the same more than once where there are fewer epochs
+        than looks; ``sensitivity`` and ``learned`` (look, ring), of the function and of what was
+        learned; ``loss`` (look,), the mean over that epoch; ``untrained`` (ring,), ``power_map``,
+        ``cross_map``, ``train_accuracy``, ``accuracy`` and ``n_images`` as
+        :func:`train_and_measure` has them, at the end.
+
+    Examples
+    --------
+    >>> from freqsense import experiments
+    >>> result = experiments.train_and_follow(
+    ...     architecture="linear_cnn-2", data="gaussian_field:2", weight_decay=0.0, width=1,
+    ...     size=8, n_train=256, n_test=100, steps=20, looks=3,
+    ... )
+    >>> result["epoch"][1].tolist(), tuple(result["learned"][1].shape)
+    ([1, 3, 10], (3, 5))
+    """
+    task = load_task(
+        data,
+        size=size,
+        n_train=n_train,
+        n_test=n_test,
+        image_filter=image_filter,
+        labels=labels,
+        seed=seed,
+    )
+    as_choice(precision, "precision", PRECISIONS)
+    batches = math.ceil(len(task.images) / as_integer(batch_size, "batch_size", 1))
+    epochs = math.ceil(as_integer(steps, "steps", 1) / batches)
+    seen = _look_epochs(epochs, as_integer(looks, "looks", 1))
+    model = _build(task, architecture, width, seed)
+    _scale_weights(model, as_real(start, "start", 0))
+    if precision == "bfloat16":
+        model = model.to(memory_format=torch.channels_last)
+    watcher = _Watcher(model, task, seen)
+    history = training.train(
+        model,
+        task.images.to(_device()),
+        task.labels.to(_device()),
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        seed=seed,
+        loss=task.loss,
+        optimizer=optimizer,
+        schedule=schedule,
+        decay=decay,
+        augment=training.flip_and_crop if augment else None,
+        autocast=precision == "bfloat16",
+        after_epoch=watcher.look,
+    )
+    power, cross = label_statistics(task.images, task.labels)
+    untrained = _ring_means(_sensitivity(watcher.start, task))
+    return _summarize(model, task, untrained) | {
+        "epoch": (("look",), torch.tensor(seen)),
+        "sensitivity": (("look", "ring"), torch.stack([watcher.whole[e] for e in seen])),
+        "learned": (("look", "ring"), torch.stack([watcher.learned[e] for e in seen])),
+        "loss": (("look",), torch.tensor([history.loss[e - 1] for e in seen])),
+        "power_map": _half(power),
+        "cross_map": _half(cross),
+    }
 
 
 def train_and_attack(
@@ -310,7 +424,8 @@ def train_and_attack(
     heat = robustness.fourier_heat_map(model, x[:128], y[:128], norm=wave_norm, seed=seed)
     sensitivity = _sensitivity(model, task)
     return {
-        **_summarize(model, task, sensitivity, untrained),
+        **_summarize(model, task, untrained),
+        "sensitivity": (("ring",), _ring_means(sensitivity)),
         "sensitivity_map": _half(sensitivity),
         "heat_map": _half(heat.errors),
         "attack_power": (("ring",), _ring_means(added)),
@@ -465,12 +580,59 @@ def _device() -> str:
 
 
 def _settled(model: nn.Module, x: Tensor) -> nn.Module:
-    """A copy whose BatchNorms have seen images, as an untrained control."""
-    model = copy.deepcopy(model).train()
-    with torch.no_grad():
-        for batch in x[:4096].split(128):
-            model(batch.to(next(model.parameters()).device))
-    return model.eval()
+    """A copy whose BatchNorms have the statistics of images, as an untrained control."""
+    return settle_batchnorm(copy.deepcopy(model), x[:_N_SETTLED])
+
+
+def _build(task: Task, architecture: str, width: int, seed: int) -> nn.Module:
+    """A network for a task, on the device."""
+    shape = as_image_shape(task.images.shape[1:])
+    model = models.build(
+        architecture, width=width, shape=shape, n_outputs=task.n_outputs, seed=seed
+    )
+    return model.to(_device())
+
+
+@torch.no_grad()
+def _scale_weights(model: nn.Module, scale: float) -> None:
+    """Multiply the weights by a number; biases, and what normalises, have fewer than two axes."""
+    for weight in model.parameters():
+        if weight.ndim > 1:
+            weight.mul_(scale)
+
+
+def _look_epochs(epochs: int, looks: int) -> list[int]:
+    """Epochs (looks,) from 1 to the last, evenly on the logarithm; the last alone if it is one."""
+    if looks == 1:
+        return [epochs]
+    return [round(epochs ** (k / (looks - 1))) for k in range(looks)]
+
+
+class _Difference(nn.Module):
+    """What a network has learned: its outputs less those at the start."""
+
+    def __init__(self, model: nn.Module, start: nn.Module) -> None:
+        super().__init__()
+        self.model, self.start = model, start
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x) - self.start(x)
+
+
+class _Watcher:
+    """Ring means (R,) of a network's sensitivity after some epochs, by the epoch."""
+
+    def __init__(self, model: nn.Module, task: Task, epochs: list[int]) -> None:
+        self.model, self.task, self.epochs = model, task, epochs
+        self.start = _settled(model, task.images)
+        self.whole: dict[int, Tensor] = {}
+        self.learned: dict[int, Tensor] = {}
+
+    def look(self, epoch: int) -> None:
+        if epoch in self.epochs:
+            difference = _Difference(self.model, self.start)
+            self.whole[epoch] = _ring_means(_sensitivity(self.model, self.task))
+            self.learned[epoch] = _ring_means(_sensitivity(difference, self.task))
 
 
 def _train(
@@ -484,10 +646,7 @@ def _train(
     **settings: Any,
 ) -> tuple[nn.Module, Tensor, training.History]:
     """A trained network, its ring means (R,) of sensitivity before, and the history."""
-    shape = as_image_shape(task.images.shape[1:])
-    model = models.build(
-        architecture, width=width, shape=shape, n_outputs=task.n_outputs, seed=seed
-    ).to(_device())
+    model = _build(task, architecture, width, seed)
     untrained = _ring_means(_sensitivity(_settled(model, task.images), task))
     history = training.train(
         model,
@@ -501,10 +660,9 @@ def _train(
     return model, untrained, history
 
 
-def _summarize(model: nn.Module, task: Task, sensitivity: Tensor, untrained: Tensor) -> dict:
-    """What every run returns; the sensitivity is (H, W), that of the untrained network (R,)."""
+def _summarize(model: nn.Module, task: Task, untrained: Tensor) -> dict:
+    """What every run returns beside sensitivities; that of the untrained network is (R,)."""
     return {
-        "sensitivity": (("ring",), _ring_means(sensitivity)),
         "untrained": (("ring",), untrained),
         "train_accuracy": 1 - robustness.error_rate(model, task.images, task.labels),
         "accuracy": 1 - robustness.error_rate(model, task.test_images, task.test_labels),

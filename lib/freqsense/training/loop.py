@@ -94,6 +94,7 @@ def train(
     penalty: Penalty | None = None,
     patience: int | None = None,
     autocast: bool = False,
+    after_epoch: Callable[[int], None] | None = None,
 ) -> History:
     r"""Train by mini-batches with true L2 weight decay.
 
@@ -140,6 +141,8 @@ def train(
         end and keeps the last weights.
     autocast : let the model compute in bfloat16 where that is safe, in training alone; on CUDA
         alone, with weights in float32.
+    after_epoch : called with the number of epochs that are done, after each, to look at the model
+        while it learns; what it returns is not used.
 
     Returns
     -------
@@ -181,7 +184,7 @@ def train(
     epochs = as_integer(epochs, "epochs", 1)
     batch_size = as_integer(batch_size, "batch_size", 1)
     order, generator = seeded_generator(seed), seeded_generator(seed, _SEED_SALT)
-    _check_functions(augment=augment, penalty=penalty)
+    _check_functions(augment=augment, penalty=penalty, after_epoch=after_epoch)
     _check_patience(patience, validation)
     _check_autocast(autocast, device, weight.dtype)
     data = _as_data(images, labels, loss, "")
@@ -203,6 +206,7 @@ def train(
             batch_size=batch_size,
             patience=patience,
             progress=progress,
+            after_epoch=after_epoch,
         )
 
 
@@ -305,6 +309,7 @@ def _run_epochs(
     batch_size: int,
     patience: int | None,
     progress: bool,
+    after_epoch: Callable[[int], None] | None,
 ) -> History:
     model, (images, labels) = objective.model, data
     weight = first_weight(model)
@@ -333,6 +338,8 @@ def _run_epochs(
             _validate(objective, held_out, batch_size, history)
         history.seconds.append(time.perf_counter() - start)
         bar.set_postfix(loss=history.loss[-1], accuracy=history.accuracy[-1])
+        if after_epoch is not None:
+            after_epoch(epoch + 1)
         if patience is not None and history.best_epoch is not None:
             if history.best_epoch == epoch:
                 best = copy.deepcopy(model.state_dict())

@@ -8,6 +8,7 @@ from recorded import CIFAR10
 from tolerances import ATOL, SIGMAS
 
 from freqsense import datasets, experiments, filters, fourier, images, theory
+from freqsense.experiments import runs
 
 SIZES = {"size": 8, "n_train": 300, "n_test": 100}
 RUN = {"architecture": "linear_cnn-2", "weight_decay": 0.05, "width": 2, "epochs": 2} | SIZES
@@ -304,3 +305,76 @@ def test_an_exact_run_is_of_two_classes():
         experiments.solve_and_measure(
             data="photographs", weight_decay=0.1, depth=1, size=8, n_train=16, n_test=8
         )
+
+
+FOLLOW = {"architecture": "linear_cnn-2", "weight_decay": 0.05, "width": 2} | SIZES | FIELDS
+
+
+def test_a_followed_run_returns_what_it_says():
+    result = experiments.train_and_follow(**FOLLOW, steps=25, looks=4)  # 3 steps an epoch
+    assert result["epoch"][1].tolist() == [1, 2, 4, 9]
+    for name in ("sensitivity", "learned"):
+        assert result[name][0] == ("look", "ring") and result[name][1].shape == (4, 5)
+    assert result["untrained"][1].shape == (5,) and result["power_map"][1].shape == (8, 5)
+    assert (result["loss"][1].diff() < 0).all() and result["n_images"] == 300
+    again = experiments.train_and_follow(**FOLLOW, steps=25, looks=4)
+    other = experiments.train_and_follow(**FOLLOW, steps=25, looks=4, seed=1)
+    assert torch.equal(again["sensitivity"][1], result["sensitivity"][1])
+    assert not torch.allclose(other["sensitivity"][1], result["sensitivity"][1])
+
+
+def test_the_last_look_is_a_run_of_as_many_epochs():
+    followed = experiments.train_and_follow(**FOLLOW, steps=12, looks=3, schedule="constant")
+    for look, epochs in enumerate([1, 2, 4]):
+        run = experiments.train_and_measure(**FOLLOW, epochs=epochs)
+        assert torch.equal(followed["sensitivity"][1][look], run["sensitivity"][1])
+        if epochs == 4:
+            for name in ("power_map", "cross_map", "untrained"):
+                assert torch.equal(followed[name][1], run[name][1])
+            assert [followed[n] for n in ("accuracy", "train_accuracy")] == [
+                run[n] for n in ("accuracy", "train_accuracy")
+            ]
+
+
+@pytest.mark.parametrize("architecture", ["linear_cnn-1", "resnet-9"])
+def test_eq_learned(architecture, monkeypatch):
+    """The gradient of what was learned is the difference of the two gradients."""
+    kept = []
+    watcher = runs._Watcher
+    monkeypatch.setattr(runs, "_Watcher", lambda *a: kept.append(watcher(*a)) or kept[-1])
+    settings = FOLLOW | {"architecture": architecture}
+    result = experiments.train_and_follow(**settings, steps=6, looks=1)
+    x = kept[0].task.test_images[:500].clone().requires_grad_()
+    slopes = [torch.autograd.grad(m.eval()(x).sum(), x)[0] for m in (kept[0].model, kept[0].start)]
+    sizes = fourier.fft2((slopes[0] - slopes[1]).double()).abs().square().mean(0).sqrt()
+    expected = fourier.radial_average(sizes[0]).mean
+    assert torch.allclose(result["learned"][1][0].double(), expected, rtol=1e-4)
+    # Negative control: it is neither the whole nor the start.
+    for whole in (result["sensitivity"][1][0], result["untrained"][1]):
+        assert not torch.allclose(result["learned"][1][0], whole, rtol=0.02)
+
+
+def test_a_small_start_leaves_no_background():
+    shares = []
+    for start in (1.0, 0.01):
+        result = experiments.train_and_follow(
+            **FOLLOW | {"weight_decay": 0.0}, steps=300, start=start, lr=0.01
+        )
+        whole, learned = result["sensitivity"][1][-1], result["learned"][1][-1]
+        shares.append(((whole - learned).norm() / whole.norm()).item())
+    assert shares[1] < 1e-3 < 1e-2 < shares[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"steps": 0}, ValueError, "steps must be at least 1"),
+        ({"looks": 0}, ValueError, "looks must be at least 1"),
+        ({"start": -1.0}, ValueError, "start must be at least 0"),
+        ({"precision": "float16"}, ValueError, "precision must be one of float32, bfloat16"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+    ],
+)
+def test_bad_settings_of_a_followed_run(change, error, words):
+    with pytest.raises(error, match=words):
+        experiments.train_and_follow(**FOLLOW | change)

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from freqsense import models
+from freqsense.sensitivity import measure_sensitivity
 from freqsense.training import History, flip_and_crop, train
 
 TIGHT = ATOL[torch.float64]
@@ -549,6 +550,46 @@ def run(model=NET, x=X, y=Y, epochs=1, lr=0.1, weight_decay=0.1, **keywords):
     return train(model, x, y, epochs=epochs, lr=lr, weight_decay=weight_decay, **keywords)
 
 
+def test_after_epoch_sees_the_weights_that_fewer_epochs_leave():
+    x, y = two_classes(64)
+    seen = []
+    model = class_net()
+    train(
+        model,
+        x,
+        y,
+        epochs=3,
+        lr=0.01,
+        weight_decay=0.1,
+        after_epoch=lambda n: seen.append((n, model.training, weights_of(model))),
+    )
+    assert [n for n, _, _ in seen] == [1, 2, 3]
+    for n, training, weights in seen:
+        shorter = class_net()
+        train(shorter, x, y, epochs=n, lr=0.01, weight_decay=0.1)
+        assert training and torch.equal(weights, weights_of(shorter))
+    assert not torch.equal(seen[0][2], seen[1][2])
+
+
+def weights_of(model):
+    return torch.cat([w.detach().flatten().clone() for w in model.parameters()])
+
+
+def test_looking_on_changes_nothing():
+    x, y = two_classes(64)
+    ends = []
+    for looks in (False, True):
+        model = class_net()
+
+        def look(_, model=model):
+            measure_sensitivity(model, x.float())
+
+        settings = {"epochs": 2, "lr": 0.01, "weight_decay": 0.1}
+        train(model, x, y, **settings, after_epoch=look if looks else None)
+        ends.append(weights_of(model))
+    assert torch.equal(*ends)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -598,6 +639,7 @@ def run(model=NET, x=X, y=Y, epochs=1, lr=0.1, weight_decay=0.1, **keywords):
         (lambda: run(decay="bias"), ValueError, "all, weights, got 'bias'"),
         (lambda: run(schedule="cosin"), ValueError, "mean 'cosine'"),
         (lambda: run(augment=3), TypeError, "augment must be a function or None, got int"),
+        (lambda: run(after_epoch=1), TypeError, "after_epoch must be a function or None, got int"),
         (lambda: run(penalty="l2"), TypeError, "penalty must be a function or None, got str"),
         (
             lambda: run(augment=lambda x, y, g: x[..., 1:]),
