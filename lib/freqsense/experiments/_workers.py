@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import math
 import os
 import platform
 import threading
@@ -143,43 +144,58 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def run_here(runs: list[Run], n_workers: int) -> Generator[Outcome, None, None]:
-    """Outcomes in the order in which they come, from this process or from a pool of processes."""
+def execute_before(deadline: float, run: Run) -> Outcome | None:
+    """Outcome of a run, or None if the time, in seconds since 1970, is past the deadline."""
+    return execute(run) if time.time() < deadline else None
+
+
+def run_here(
+    runs: list[Run], n_workers: int, deadline: float = math.inf
+) -> Generator[Outcome, None, None]:
+    """Outcomes in the order in which they come, from this process or from a pool of processes.
+
+    Runs begin in their order, and none after the deadline, in seconds since 1970.
+    """
     if n_workers == 1:
-        yield from map(execute, runs)
+        yield from filter(None, (execute_before(deadline, run) for run in runs))
         return
     waiting = {run.key: run for run in runs}
-    while waiting:
+    while waiting and time.time() < deadline:
         begun: dict[str, Run] = {}
         try:
-            for outcome in _run_in_pool([*waiting.values()], n_workers, begun):
+            for outcome in _run_in_pool([*waiting.values()], n_workers, begun, deadline):
                 del waiting[outcome[0]["key"]]
                 yield outcome
         except BrokenProcessPool:
             # Some run took its worker, and with it the pool, down: which, shows each alone.
             for key in begun.keys() & waiting.keys():
-                yield _run_alone(waiting.pop(key))
+                if outcome := _run_alone(waiting.pop(key), deadline):
+                    yield outcome
 
 
-def _run_in_pool(runs: list[Run], n_workers: int, begun: dict[str, Run]) -> Iterator[Outcome]:
+def _run_in_pool(
+    runs: list[Run], n_workers: int, begun: dict[str, Run], deadline: float
+) -> Iterator[Outcome]:
     with extra("sweeps"):
         import joblib
 
     def jobs() -> Iterator:
         for run in runs:
             begun[run.key] = run
-            yield joblib.delayed(execute)(run)
+            # Jobs wait in a queue: only the worker knows when one begins.
+            yield joblib.delayed(execute_before)(deadline, run)
 
     start = {"initializer": _start_worker, "initargs": (os.getpid(), _visible_devices())}
     with joblib.parallel_config("loky", n_jobs=n_workers, inner_max_num_threads=1, **start):
         pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-    yield from pool(jobs())
+    yield from filter(None, pool(jobs()))
 
 
-def _run_alone(run: Run) -> Outcome:
+def _run_alone(run: Run, deadline: float) -> Outcome | None:
     """Outcome of a run in a pool of its own, its failure if it takes that down too."""
     try:
-        return next(_run_in_pool([run], 2, {}))  # a pool of one would be this process
+        # A pool of one would be this process.
+        return next(_run_in_pool([run], 2, {}, deadline), None)
     except BrokenProcessPool as error:
         return describe(run, error), None
 
@@ -216,7 +232,9 @@ def connect(scheduler: str) -> "Client":
         ) from error
 
 
-def run_on_cluster(runs: list[Run], client: "Client") -> Generator[Outcome, None, None]:
+def run_on_cluster(
+    runs: list[Run], client: "Client", deadline: float = math.inf
+) -> Generator[Outcome, None, None]:
     from distributed import as_completed
 
     address = client.scheduler_info()["address"]
@@ -225,12 +243,13 @@ def run_on_cluster(runs: list[Run], client: "Client") -> Generator[Outcome, None
             f"the scheduler at {address} has no workers yet; start some: dask worker {address}",
             stacklevel=3,
         )
-    futures = {client.submit(execute, run, pure=False): run for run in runs}
+    futures = {client.submit(execute_before, deadline, run, pure=False): run for run in runs}
     try:
         for future in as_completed(list(futures), loop=client.loop):
             run = futures.pop(future)
             if future.status == "finished":
-                yield future.result()
+                if outcome := future.result():
+                    yield outcome
             elif future.status == "error":  # it took several workers down, or cannot be sent
                 yield describe(run, future.exception()), None
             else:

@@ -5,6 +5,7 @@ import inspect
 import io
 import itertools
 import json
+import math
 import shlex
 import sys
 import time
@@ -21,7 +22,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 import freqsense
-from freqsense._checks import as_choice, as_integer
+from freqsense._checks import as_choice, as_integer, as_positive
 from freqsense._extras import extra
 from freqsense._files import atomic_replace, atomic_write
 from freqsense.experiments._workers import (
@@ -115,14 +116,57 @@ class Sweep:
         *,
         n_workers: int = 1,
         scheduler: str | None = None,
+        minutes: float | None = None,
         retry_failures: bool = False,
         progress: bool = True,
     ) -> "Dataset":
-        """Do the runs that are not stored yet, and return the results of all.
+        """Do the runs that are not stored yet, as :meth:`compute` does, and return all results.
+
+        Parameters
+        ----------
+        n_workers, scheduler, minutes, retry_failures, progress : as for :meth:`compute`.
+
+        Raises
+        ------
+        ConnectionError, ImportError, TypeError
+            As :meth:`compute` does.
+        ValueError
+            Likewise, or if two runs return different names, dims or shapes.
+        """
+        as_integer(n_workers, "n_workers", 1)
+        _import_extra()  # before hours of work
+        self.compute(
+            n_workers=n_workers,
+            scheduler=scheduler,
+            minutes=minutes,
+            retry_failures=retry_failures,
+            progress=progress,
+        )
+        results = [self._read_result(run) for run in self._runs]
+        if failures := self._failures(results):
+            warnings.warn(
+                f"{len(failures)} of {len(self._runs)} runs failed, the first with "
+                f"{failures[0]['error'].splitlines()[0]}; tracebacks are in {self.folder}/*.json",
+                stacklevel=2,
+            )
+        return self._assemble(results, failures)
+
+    def compute(
+        self,
+        *,
+        n_workers: int = 1,
+        scheduler: str | None = None,
+        minutes: float | None = None,
+        retry_failures: bool = False,
+        progress: bool = True,
+    ) -> None:
+        """Do the runs that are not stored yet, in the order of the grid, and store each.
+
+        Unlike :meth:`run` it puts nothing together, and needs neither xarray nor netCDF4.
 
         One worker is this process. More are processes of joblib; where there are GPUs, each gets
-        one through ``CUDA_VISIBLE_DEVICES``, in turn. Workers of a Dask cluster are started beside
-        it, for one GPU each with
+        one through ``CUDA_VISIBLE_DEVICES``, in turn: more workers than GPUs share them. Workers of
+        a Dask cluster are started beside it, for one GPU each with
         ``CUDA_VISIBLE_DEVICES=0 dask worker ADDRESS --nthreads 1`` and so on; they need this
         library and the module of the function, but not the folder.
 
@@ -133,6 +177,7 @@ class Sweep:
         ----------
         n_workers : processes on this machine, when there is no scheduler.
         scheduler : address of a Dask scheduler, such as "tcp://127.0.0.1:8786".
+        minutes : after which no run is begun any more; those under way are finished.
         retry_failures : whether to do the runs again that failed earlier.
         progress : whether to show a progress bar.
 
@@ -141,17 +186,23 @@ class Sweep:
         ConnectionError
             If no scheduler answers at the address, within seconds, or it is lost later.
         ImportError
-            If the extra ``sweeps`` is not installed, or ``cluster`` where there is a scheduler.
-        ValueError
-            If two runs return different names, dims or shapes.
+            If joblib is not installed and there are several workers, or the extra ``cluster``
+            where there is a scheduler.
+        TypeError, ValueError
+            If an argument is of the wrong kind or out of range.
         """
         as_integer(n_workers, "n_workers", 1)
-        _import_extra()  # before hours of work
+        seconds = math.inf if minutes is None else 60 * as_positive(minutes, "minutes")
+        deadline = time.time() + seconds
         client = None if scheduler is None else connect(scheduler)
         self.folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(self.folder)
         pending = [run for run in self._runs if not self._is_settled(run, retry_failures)]
-        outcomes = run_on_cluster(pending, client) if client else run_here(pending, n_workers)
+        outcomes = (
+            run_on_cluster(pending, client, deadline)
+            if client
+            else run_here(pending, n_workers, deadline)
+        )
         done = len(self._runs) - len(pending)
         with (
             closing(outcomes),
@@ -160,14 +211,11 @@ class Sweep:
             for record, values in outcomes:
                 self._store(record, values)
                 bar.update()
-        results = [self._read_result(run) for run in self._runs]
-        if failures := self._failures(results):
-            warnings.warn(
-                f"{len(failures)} of {len(self._runs)} runs failed, the first with "
-                f"{failures[0]['error'].splitlines()[0]}; tracebacks are in {self.folder}/*.json",
-                stacklevel=2,
-            )
-        return self._assemble(results, failures)
+
+    def remaining(self) -> list[dict]:
+        """The configuration of each run that is neither stored nor failed, in their order."""
+        left = [run for run in self._runs if not self._is_settled(run, retry_failures=False)]
+        return [copy.deepcopy(run.configuration) for run in left]
 
     def failures(self) -> list[dict]:
         """The record of each failed run: its configuration, error, traceback and versions."""

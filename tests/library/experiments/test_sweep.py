@@ -236,6 +236,38 @@ def test_missing_runs_are_nan_and_listed(tmp_path):
     assert [configuration["depth"] for configuration in listed] == [2] * 4
 
 
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_no_run_is_begun_when_the_minutes_are_over(tmp_path, n_workers):
+    run(Sweep(nap_longer, {"index": [0, 1]}, tmp_path), n_workers=n_workers)  # starts the workers
+    sweep = Sweep(nap_longer, {"index": [*range(40)]}, tmp_path)
+    with warnings.catch_warnings(action="error"):
+        dataset = run(sweep, n_workers=n_workers, minutes=0.8 / 60)
+    left = [configuration["index"] for configuration in sweep.remaining()]
+    assert 0 < len(left) < 38 and left == [*range(left[0], 40)]  # runs begin in their order
+    assert [c["index"] for c in json.loads(dataset.attrs["missing"])] == left
+    assert dataset.square.sel(index=left).isnull().all() and sweep.failures() == []
+    before = times_of_files(tmp_path)
+    sweep.compute(n_workers=2, progress=False)
+    assert sweep.remaining() == [] and before.items() <= times_of_files(tmp_path).items()
+
+
+def test_a_run_that_failed_does_not_remain(tmp_path):
+    sweep = Sweep(fail_at, {"index": [1, 2, 3]}, tmp_path)
+    assert [configuration["index"] for configuration in sweep.remaining()] == [1, 2, 3]
+    sweep.compute(progress=False)
+    assert sweep.remaining() == [] and len(sweep.failures()) == 1
+
+
+def test_runs_are_done_without_what_puts_them_together(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "netCDF4", None)
+    sweep = Sweep(fail_at, {"index": [0, 1]}, tmp_path / "runs")
+    with pytest.raises(ImportError, match=r"freqsense\[sweeps\]"):
+        run(sweep)
+    assert not (tmp_path / "runs").exists()
+    sweep.compute(progress=False)
+    assert sweep.remaining() == []
+
+
 def test_a_run_that_kills_its_worker_is_recorded_and_the_rest_goes_on(tmp_path):
     sweep = Sweep(die_at, {"index": [*range(8)]}, tmp_path)
     with pytest.warns(UserWarning, match="1 of 8 runs failed"):
@@ -251,6 +283,13 @@ def test_one_gpu_a_worker(tmp_path, monkeypatch):
     dataset = run(Sweep(tell_device, {"index": [*range(6)]}, tmp_path), n_workers=2)
     pairs = set(zip(dataset.pid.values, dataset.device.values, strict=True))
     assert len(pairs) == 2 and {device for _, device in pairs} == {3.0, 5.0}
+
+
+def test_more_workers_than_gpus_share_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    dataset = run(Sweep(tell_device, {"index": [*range(6)]}, tmp_path), n_workers=2)
+    assert len(set(dataset.pid.values)) == 2 and set(dataset.device.values) == {5.0}
 
 
 def test_any_damage_to_a_result_is_noticed_or_harmless(tmp_path):
@@ -573,6 +612,13 @@ def test_results_that_differ_between_runs_are_named(tmp_path):
 def test_names_of_axes_are_identifiers(tmp_path):
     with pytest.raises(ValueError, match="identifiers, got 'a/b'"):
         Sweep(accept_anything, {"a/b": [1]}, tmp_path)
+
+
+@pytest.mark.parametrize("minutes", [0, -1.0, float("nan"), "5"])
+def test_bad_numbers_of_minutes(tmp_path, minutes):
+    with pytest.raises((TypeError, ValueError), match="minutes"):
+        Sweep(draw, GRID, tmp_path / "runs").compute(minutes=minutes)
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("n_workers", [0, 1.5, True])
