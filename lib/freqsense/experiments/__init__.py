@@ -1,17 +1,20 @@
 """Experiments: sweeps of runs, the runs of the book, and what is read off recorded ones."""
 
 from freqsense.experiments.analysis import (
-    explain_sensitivity,
+    jackknife,
     mean_and_error,
+    response,
     ring_power,
     ring_slopes,
 )
+from freqsense.experiments.explain import explain_sensitivity
 from freqsense.experiments.runs import (
     Task,
     label_statistics,
     load_task,
     solve_and_measure,
     train_and_attack,
+    train_and_follow,
     train_and_measure,
 )
 from freqsense.experiments.sweep import Sweep
@@ -20,12 +23,15 @@ __all__ = [
     "Sweep",
     "Task",
     "explain_sensitivity",
+    "jackknife",
     "label_statistics",
     "load_task",
     "mean_and_error",
+    "response",
     "ring_power",
     "ring_slopes",
     "solve_and_measure",
     "train_and_attack",
+    "train_and_follow",
     "train_and_measure",
 ]

@@ -1,29 +1,15 @@
-"""What is read off recorded sweeps: slopes, errors over seeds, variance explained."""
+"""What is read off recorded sweeps: slopes, responses, errors over seeds and over photographs."""
 
 import numpy as np
 import pytest
 import torch
 import xarray
-from draws import falling_power
-from recorded import as_runs, half
+from recorded import half
 from tolerances import ATOL
 
 from freqsense import experiments, fourier, sensitivity
 
 EXACT = ATOL[torch.float64]
-
-
-def make_runs(decay=0.3, seeds=2, noise=0.0, size=16, exponents=(-1.0, 0.0, 1.0, 2.0)):
-    """Runs whose sensitivity is the theory's, at a known decay, times noise; a bent teacher."""
-    shape = (size, size)
-    teacher = falling_power(shape, 0.5)
-    power = torch.stack([falling_power(shape, alpha + 1) for alpha in exponents])
-    cross = power * teacher
-    theory = fourier.radial_average(cross / (power + decay)).mean[:, None].expand(-1, seeds, -1)
-    rng = np.random.default_rng(0)
-    levels = rng.uniform(0.5, 2, theory.shape[:2] + (1,))  # each run at a level of its own
-    rings = theory.numpy() * levels * np.exp(noise * rng.standard_normal(theory.shape))
-    return as_runs(rings, power, cross)
 
 
 @pytest.mark.parametrize("size", [8, 9, 16])
@@ -65,62 +51,104 @@ def test_mean_and_error_leave_missing_seeds_out():
     assert error.values[0] == pytest.approx(1.0, rel=EXACT) and np.isnan(error.values[1])
 
 
-@pytest.mark.parametrize("decay", [0.01, 0.3, 10.0])
-def test_def_explained_variance(decay):
-    explained = experiments.explain_sensitivity(make_runs(decay), fmin=1, fmax=8)
-    theory = explained.sel(model="theory")
-    assert theory.number.item() == pytest.approx(decay, rel=1e-3)
-    assert theory.r2_total.item() == pytest.approx(1, abs=1e-5)
-    assert theory.r2_held_out.min().item() == pytest.approx(1, abs=1e-5)
-    assert explained.r2_total.sel(model="power") < 0.99
+POWERS = xarray.DataArray([-3.5, -2.5, -1.5, 0.5], dims="image_filter")
 
 
-def test_power_alone_explains_what_follows_power():
-    runs = make_runs()
-    power = experiments.ring_power(runs.power_map)
-    explained = experiments.explain_sensitivity(runs.assign(sensitivity=power**0.4), fmin=1, fmax=8)
-    assert explained.number.sel(model="power").item() == pytest.approx(0.4, rel=1e-4)
-    assert explained.r2_held_out_total.sel(model="power").item() == pytest.approx(1, abs=1e-6)
+def test_an_error_over_seeds_of_one_seed_is_not_known():
+    mean, error = experiments.mean_and_error(xarray.DataArray([2.0], dims="seed"))
+    assert mean.item() == 2.0 and np.isnan(error.item())
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_nothing_explains_noise(seed):
-    runs = make_runs(seeds=5)
-    noise = np.exp(np.random.default_rng(seed).standard_normal(runs.sensitivity.shape))
-    explained = experiments.explain_sensitivity(
-        runs.assign(sensitivity=(("image_filter", "seed", "ring"), noise)), fmin=1, fmax=8
+@pytest.mark.parametrize("rho", [0.5, 0.0, -0.5])
+def test_response_is_the_slope_over_interventions(rho):
+    levels = xarray.DataArray([-1.0, 0.0, 3.0], dims="seed")
+    found = experiments.response(rho * POWERS + levels, POWERS)
+    assert found.dims == ("seed",)
+    np.testing.assert_allclose(found, rho, atol=EXACT)
+
+
+@pytest.mark.parametrize("exponent", [0.5, -0.5])
+def test_curves_that_follow_and_undo_respond_by_a_half(exponent):
+    k = fourier.radial_average(fourier.radial_frequency((16, 16))).frequency.clamp(min=0.5).numpy()
+    gains = np.stack([k**delta for delta in (-0.5, 0.0, 1.0)])
+    bins = {"size": 16, "fmin": 1, "fmax": 8}
+    power, heard = (
+        xarray.DataArray(curve, dims=("image_filter", "ring"))
+        for curve in (gains**2 / k, gains ** (2 * exponent))
     )
-    # Two numbers fitted to 4 x 5 x 8 points explain about 1 / 140 of pure noise, and nothing of
-    # what was held out.
-    assert (explained.r2_total < 0.1).all()
-    assert (explained.r2_held_out_total < 0.05).all()
+    found = experiments.response(*(experiments.ring_slopes(c, **bins) for c in (heard, power)))
+    assert found.item() == pytest.approx(exponent, abs=1e-9)
 
 
-def test_noise_lowers_what_is_explained_by_its_own_variance():
-    clean, noisy = make_runs(seeds=20), make_runs(seeds=20, noise=0.2)
-    explained = experiments.explain_sensitivity(noisy, fmin=1, fmax=8)
-    variance = float((experiments.explain_sensitivity(clean, fmin=1, fmax=8).measured ** 2).mean())
-    noise = 0.2**2 * 7 / 8  # about the mean of eight rings
-    expected = variance / (variance + noise)
-    assert explained.r2_total.sel(model="theory").item() == pytest.approx(expected, abs=0.05)
+def test_response_is_a_least_squares_slope_and_not_one_between_the_ends():
+    y = np.array([0.3, -0.2, 0.9, 0.1])
+    found = experiments.response(xarray.DataArray(y, dims="image_filter"), POWERS).item()
+    assert found == pytest.approx(np.polyfit(POWERS.values, y, 1)[0], rel=1e-9)
+    assert abs(found - (y[-1] - y[0]) / (POWERS.values[-1] - POWERS.values[0])) > 0.01
 
 
-def test_empty_rings_are_left_out():
-    runs = make_runs()
-    low = fourier.radial_frequency((16, 16)) < 4
-    emptied = runs.power_map.where(~xarray.DataArray(half(low), dims=("ky", "half_kx")), 0.0)
-    explained = experiments.explain_sensitivity(runs.assign(power_map=emptied), fmin=1, fmax=8)
-    assert explained.measured.isel(ring=slice(1, 4)).isnull().all()
-    assert explained.measured.isel(ring=slice(4, 9)).notnull().all()
+def test_response_takes_powers_with_and_without_the_axes_of_the_slopes():
+    rng = np.random.default_rng(0)
+    slopes = xarray.DataArray(rng.normal(size=(2, 4, 3)), dims=("net", "image_filter", "seed"))
+    shared = experiments.response(slopes, POWERS)
+    own = experiments.response(slopes, POWERS.expand_dims(seed=3))
+    assert shared.dims == ("net", "seed")
+    np.testing.assert_allclose(own.transpose("net", "seed"), shared, rtol=EXACT)
+    for net, seed in np.ndindex(2, 3):
+        one = experiments.response(slopes[net, :, seed], POWERS)
+        assert float(shared[net, seed]) == pytest.approx(float(one), rel=EXACT)
 
 
-def test_runs_must_be_complete_and_of_one_setting():
-    runs = make_runs()
-    with pytest.raises(ValueError, match="at least two values of image_filter"):
-        experiments.explain_sensitivity(runs.isel(image_filter=[0]), fmin=1, fmax=8)
-    broken = runs.assign(sensitivity=runs.sensitivity.where(runs.seed > 0))
-    with pytest.raises(ValueError, match="runs must be complete"):
-        experiments.explain_sensitivity(broken, fmin=1, fmax=8)
-    two = xarray.concat([runs, runs], "architecture")
-    with pytest.raises(ValueError, match="one setting but for filter and seed"):
-        experiments.explain_sensitivity(two, fmin=1, fmax=8)
+def test_a_response_without_all_interventions_is_missing():
+    slopes = (0.5 * POWERS).expand_dims(seed=3, axis=1).copy()
+    slopes[2, 1] = np.nan
+    found = experiments.response(slopes, POWERS)
+    assert found.isnull().values.tolist() == [False, True, False]
+    lost = POWERS.where(POWERS < 0)
+    assert experiments.response(0.5 * POWERS, lost).isnull()
+    assert not experiments.response(0.5 * POWERS[:3], lost[:3]).isnull()
+
+
+def test_a_response_needs_interventions_that_intervene():
+    with pytest.raises(ValueError, match="slopes must have at least two values of image_filter"):
+        experiments.response(POWERS[:1], POWERS[:1])
+    with pytest.raises(ValueError, match="powers must have at least two values of delta"):
+        experiments.response(POWERS.rename(image_filter="delta"), POWERS, dim="delta")
+    with pytest.raises(ValueError, match="powers must differ over image_filter"):
+        experiments.response(POWERS, 0 * POWERS - 2.0)
+    with pytest.raises(ValueError, match="powers must differ"):  # by rounding alone
+        experiments.response(POWERS, 0 * POWERS - 2.0 + 1e-15 * POWERS)
+
+
+def test_a_response_needs_the_same_interventions_on_both_sides():
+    named = POWERS.assign_coords(image_filter=list("abcd"))
+    assert experiments.response(named, named).item() == pytest.approx(1, rel=EXACT)
+    with pytest.raises(ValueError):
+        experiments.response(named, named.assign_coords(image_filter=list("abce")))
+
+
+@pytest.mark.parametrize("n", [2, 8, 31])
+def test_the_jackknife_error_of_a_mean_is_its_standard_error(n):
+    sample = np.random.default_rng(n).gamma(2.0, size=(3, n))
+    left_out = (sample.sum(1, keepdims=True) - sample) / (n - 1)
+    values = xarray.DataArray(left_out, dims=("seed", "photograph"))
+    mean, error = experiments.jackknife(values, "photograph")
+    assert mean.dims == error.dims == ("seed",)
+    np.testing.assert_allclose(mean, sample.mean(1), rtol=1e-12)
+    np.testing.assert_allclose(error, sample.std(1, ddof=1) / n**0.5, rtol=1e-10)
+    # Negative control: leave-one-out runs are no sample, and their scatter is far too small.
+    _, naive = experiments.mean_and_error(values, "photograph")
+    np.testing.assert_allclose(naive * (n - 1), error, rtol=1e-10)
+
+
+def test_a_jackknife_does_not_leave_missing_runs_out():
+    values = xarray.DataArray([[1.0, 2.0, 4.0], [1.0, np.nan, 4.0]], dims=("seed", "photograph"))
+    for found in experiments.jackknife(values, "photograph"):
+        assert found.isnull().values.tolist() == [False, True]
+
+
+def test_a_jackknife_needs_two_runs():
+    with pytest.raises(ValueError, match="at least two entries of photograph"):
+        experiments.jackknife(xarray.DataArray([1.0], dims="photograph"), "photograph")
+    with pytest.raises(ValueError, match="at least two entries of photograph"):
+        experiments.jackknife(xarray.DataArray([1.0, 2.0], dims="seed"), "photograph")
