@@ -1,5 +1,6 @@
 """One theme and a few plots: each function takes the axes to draw on first and returns them."""
 
+import itertools
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ __all__ = [
     "plot_images",
     "plot_power_law",
     "plot_profile",
+    "plot_responses",
     "plot_spectrum_map",
     "use_theme",
 ]
@@ -37,6 +39,7 @@ OKABE_ITO = ("#0072B2", "#009E73", "#000000", "#D55E00", "#CC79A7")
 RADIAL_LABEL = "radial frequency (cycles/image)"
 
 _Z95 = 1.96  # half width of a 95 % interval, in standard errors
+_LINE = 0.6  # height of what one line of text holds, in distances of two lines
 # A power this far below the largest is the rounding error of a float32 transform, not a signal.
 _ROUNDING = 1e-12
 
@@ -312,6 +315,77 @@ def plot_power_law(
     ax.plot(ends, law.amplitude * ends**-law.alpha, "--", color=color, label=label)
     _use_log_axes(ax)
     return ax
+
+
+def plot_responses(ax: Axes, rows: Sequence[dict]) -> Axes:
+    r"""Draw the responses of networks between undoing and following, one line of text each.
+
+    Equation ``eq-response`` of the book. A line holds a track for each decay, side by side: from
+    the fewest images (smallest mark) to the most (largest), with one standard error. Three vertical
+    lines stand at -1/2, 0 and 1/2. The decays have entries for a legend, which the caller draws.
+
+    Parameters
+    ----------
+    ax : axes to draw on.
+    rows : dicts of ``label``, ``n_images``, ``weight_decay``, ``response`` and ``stderr`` (NaN if
+        unknown); labels stand from top to bottom in the order of their first rows. A row whose
+        response is NaN keeps its line, which stays empty.
+
+    Returns
+    -------
+    The same axes.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows, one lacks a key, or there are more decays than colours.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from freqsense import plotting
+    >>> row = {"label": "linear", "weight_decay": 0.0, "stderr": 0.02}
+    >>> rows = [row | {"n_images": 64, "response": 0.4}, row | {"n_images": 4096, "response": -0.5}]
+    >>> ax = plotting.plot_responses(Figure().subplots(), rows)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['linear']
+    """
+    labels, decays = _check_responses(rows)
+    for x in (-0.5, 0, 0.5):
+        ax.axvline(x, color="0.6", linestyle="--", linewidth=1, zorder=0)
+    for (place, label), (k, decay) in itertools.product(enumerate(labels), enumerate(decays)):
+        chosen = [r for r in rows if (r["label"], r["weight_decay"]) == (label, decay)]
+        track = sorted(chosen, key=lambda row: row["n_images"])
+        if track:
+            shift = (k - (len(decays) - 1) / 2) * _LINE / len(decays)
+            _draw_track(ax, place + shift, track, OKABE_ITO[k], "osD^v"[k])
+    for k, decay in enumerate(decays):
+        ax.plot([], [], color=OKABE_ITO[k], marker="osD^v"[k], label=f"λ = {decay:g}")
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set(ylim=(len(labels) - 0.4, -0.6), xlabel="response")
+    ax.set_xticks([-0.5, 0, 0.5], ["−½\nundoes", "0\ndoes not care", "½\nfollows"])
+    return ax
+
+
+def _check_responses(rows: Sequence[dict]) -> tuple[list[str], list[float]]:
+    """Labels in their order, and decays in theirs."""
+    keys = ("label", "n_images", "weight_decay", "response", "stderr")
+    if not rows:
+        raise ValueError("rows must hold at least one response, got none")
+    for row in rows:
+        if missing := [key for key in keys if key not in row]:
+            raise ValueError(f"each of rows must have {', '.join(missing)}, got {list(row)}")
+    decays = sorted({row["weight_decay"] for row in rows if not np.isnan(row["response"])})
+    if len(decays) > len(OKABE_ITO):
+        raise ValueError(f"rows must have at most {len(OKABE_ITO)} decays, got {decays}")
+    return list(dict.fromkeys(row["label"] for row in rows)), decays
+
+
+def _draw_track(ax: Axes, height: float, track: list[dict], color: str, marker: str) -> None:
+    x, error = (np.array([row[name] for row in track]) for name in ("response", "stderr"))
+    y, share = np.full(len(x), height), np.linspace(0.35, 1, len(x)) if len(x) > 1 else [1.0]
+    ax.errorbar(x, y, xerr=np.nan_to_num(error), color=color, linewidth=1, elinewidth=1.5)
+    ax.scatter(x, y, s=45 * np.asarray(share), color=color, marker=marker, zorder=3)
 
 
 def _use_log_axes(ax: Axes) -> None:

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from skimage.color import rgb2lab
@@ -360,3 +361,55 @@ def test_what_is_no_power_law_is_refused(ax):
         plotting.plot_power_law(ax, SimpleNamespace(alpha=1.0, alpha_stderr=0.1))
     plotting.plot_power_law(ax, make_law(), label="fit", color="#0072B2")
     assert ax.lines[0].get_label() == "fit" and ax.lines[0].get_color() == "#0072B2"
+
+
+def row(label, n_images, response, weight_decay=0.0, stderr=0.02):
+    return {
+        "label": label,
+        "n_images": n_images,
+        "weight_decay": weight_decay,
+        "response": response,
+        "stderr": stderr,
+    }
+
+
+def tracks(ax):
+    """Places of the marks of each track, (n, 2), and their sizes."""
+    return [
+        (np.asarray(each.get_offsets()), each.get_sizes())
+        for each in ax.collections
+        if isinstance(each, PathCollection)
+    ]
+
+
+def test_responses_run_from_few_images_to_many_on_a_line_each(ax):
+    rows = [row("a", 4096, -0.4), row("b", 64, 0.1, 0.1), row("a", 64, 0.3, stderr=float("nan"))]
+    plotting.plot_responses(ax, rows)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # from top to bottom
+    (first, sizes), (second, _) = tracks(ax)
+    assert first[:, 0].tolist() == [0.3, -0.4] and sizes[0] < sizes[1]
+    assert second[:, 0].tolist() == [0.1]
+    assert (np.abs(first[:, 1]) < 0.5).all() and abs(second[0, 1] - 1) < 0.5
+    assert ax.get_legend_handles_labels()[1] == ["λ = 0", "λ = 0.1"]
+    assert [float(x) for x in ax.get_xticks()] == [-0.5, 0, 0.5]
+
+
+def test_what_was_not_measured_keeps_an_empty_line(ax):
+    plotting.plot_responses(ax, [row("a", 64, 0.3), row("b", 0, float("nan"))])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]
+    (drawn, _), (empty, _) = tracks(ax)
+    assert np.isfinite(drawn).all() and np.isnan(empty[:, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "at least one response, got none"),
+        ([{"label": "a", "n_images": 1}], "must have weight_decay, response, stderr, got"),
+        ([row("a", 1, 0.0, k) for k in range(6)], "at most 5 decays"),
+    ],
+)
+def test_what_are_no_responses_is_refused(ax, rows, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.plot_responses(ax, rows)

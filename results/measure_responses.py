@@ -1,0 +1,93 @@
+"""Read the response of every recorded network off its record; write ``responses.csv`` beside this.
+
+The verdict of the book in numbers: the slope of the slope of sensitivity over that of power, under
+recolourings that keep the labels, with its standard error over seeds (NaN where there is one), of
+the network as it is and, where it is recorded, of what training added to its start.
+"""
+
+from pathlib import Path
+
+import xarray
+from tables import write_table
+
+from freqsense import experiments
+
+HERE = Path(__file__).parent
+TABLE = HERE / "responses.csv"
+COLUMNS = (
+    *("record", "images", "size", "network", "n_images", "weight_decay", "runs"),
+    *("response", "stderr", "learned", "learned_stderr", "accuracy"),
+)
+# Record -> what its images are called.
+RECORDS = {
+    "response-photographs": "photographs",
+    "response-trained-photographs": "photographs",
+    "response-cifar10-jpeg": "CIFAR-10",
+    "response-trained-cifar10": "CIFAR-10",
+    "response-colour": "CIFAR-10",
+    "hard-photographs": "photographs",
+    "hard-cifar10": "CIFAR-10",
+}
+LAST_RING = {16: 8, 32: 12}
+# Axes of one value in all of these records.
+ALONE = ("data", "labels", "size", "n_test", "steps", "lr", "epochs")
+
+
+def recolored(record: xarray.Dataset) -> xarray.Dataset:
+    """The runs on recoloured images, and on those as they were."""
+    steps = ("none", "grey", "shrink:2", "high_pass:1")
+    names = [
+        name
+        for name in record.image_filter.values
+        if all(step in steps or step.startswith("recolor:") for step in name.split())
+    ]
+    return record.sel(image_filter=names)
+
+
+def responses(record: xarray.Dataset, curve: str) -> xarray.DataArray:
+    """The response of each run, read off a named curve."""
+    size = record.sizes["ky"]
+    band = {"size": size, "fmin": 1, "fmax": LAST_RING[size]}
+    slopes = experiments.ring_slopes(record[curve], **band)
+    powers = experiments.ring_slopes(experiments.ring_power(record.power_map), **band)
+    return experiments.response(slopes, powers)
+
+
+def by_network(record: xarray.Dataset) -> xarray.Dataset:
+    """The last look at each run, with one axis for architectures and for exact minimisers."""
+    record = record.isel(look=-1) if "look" in record.dims else record
+    record = record.squeeze([dim for dim in record.dims if dim in ALONE], drop=True)
+    if "architecture" in record.dims:
+        return record.rename(architecture="network")
+    names = [f"exact-{depth}" for depth in record.depth.values]
+    return record.assign_coords(depth=names).rename(depth="network")
+
+
+def rows_of(stem: str) -> list[dict]:
+    """A row of the table for each network, number of images and decay of a record."""
+    record = by_network(recolored(xarray.load_dataset(HERE / f"{stem}.nc")))
+    each = responses(record, "sensitivity")
+    mean, error = experiments.mean_and_error(each)
+    table = xarray.Dataset({"runs": each.notnull().sum("seed"), "response": mean, "stderr": error})
+    if "learned" in record:
+        mean, error = experiments.mean_and_error(responses(record, "learned"))
+        table = table.assign(learned=mean, learned_stderr=error)
+    table["accuracy"] = record.accuracy.mean(["image_filter", "seed"])
+    rows = table.to_dataframe().reset_index().dropna(subset="response").to_dict("records")
+    about = {"record": stem, "images": RECORDS[stem], "size": record.sizes["ky"]}
+    return [about | as_text(row) for row in rows]
+
+
+def as_text(row: dict) -> dict:
+    """Numbers of a row in three decimals, and names as the table has them."""
+    row = row | {"n_images": int(row.pop("n_train")), "weight_decay": f"{row['weight_decay']:g}"}
+    return {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()}
+
+
+def main() -> None:
+    """Write the table."""
+    write_table(TABLE, COLUMNS, [row for stem in RECORDS for row in rows_of(stem)])
+
+
+if __name__ == "__main__":
+    main()
