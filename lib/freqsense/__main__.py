@@ -19,7 +19,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 1 if runs of a sweep failed, or 2 for what the user can mend."""
+    """Run one command; return 0, 1 if runs failed or are left, or 2 for what the user can mend."""
     try:
         arguments = vars(_parser().parse_args(argv))
         # After the arguments are read: it takes seconds to import torch, and --help needs none.
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m freqsense", description=freqsense.__doc__)
     parser.add_argument("--version", action="version", version=f"freqsense {freqsense.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_download, _add_train, _add_measure, _add_sweep, _add_report):
+    for add in (_add_download, _add_train, _add_measure, _add_sweep, _add_paper, _add_report):
         add(commands)
     return parser
 
@@ -124,6 +124,29 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--folder", metavar="RUNS", help="of stored runs (CONFIG.runs)")
     parser.add_argument("--output", metavar="RESULT.nc", help="all of them together (CONFIG.nc)")
     parser.add_argument("--retry-failures", action="store_true", help="do failed runs again")
+
+
+def _add_paper(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands,
+        "paper",
+        "Train the paper's networks, as wide and for as long as some minutes allow; 1 is returned "
+        "if some fail or are left.",
+        "The first call times the networks and makes a plan; each later one with the same folder "
+        "goes on with that plan. On a GPU networks are trained in bfloat16.",
+    )
+    add = parser.add_argument
+    add("--minutes", type=float, required=True, metavar="M", help="for all of it")
+    add("--data", default="cifar10", help="cifar10, cifar10:RECORDS or cifar10_jpeg (%(default)s)")
+    add("--width", type=int, default=64, help="of networks, at most (%(default)s)")
+    add("--workers", type=int, default=1, metavar="N", help="processes, which share GPUs (1)")
+    add("--folder", metavar="RUNS", default="paper.runs", help="of plan and runs (%(default)s)")
+    record = parser.add_mutually_exclusive_group()
+    record.add_argument("--output", metavar="RESULT.nc", help="all runs together (RUNS.nc)")
+    record.add_argument(
+        "--no-record", dest="record", action="store_false", help="only run; needs no netCDF4"
+    )
+    add("--retry-failures", action="store_true", help="do failed runs again")
 
 
 def _add_report(commands: argparse._SubParsersAction) -> None:

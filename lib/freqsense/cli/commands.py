@@ -2,13 +2,14 @@
 
 import json
 import math
+import shlex
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import torch
@@ -19,6 +20,7 @@ from tqdm.auto import tqdm
 import freqsense
 from freqsense import datasets, plotting, spectra
 from freqsense._checks import sides
+from freqsense._extras import extra
 from freqsense._files import atomic_replace, atomic_write
 from freqsense.cli.checkpoints import (
     Network,
@@ -32,7 +34,10 @@ from freqsense.fourier import RadialProfile, fft2, radial_average
 from freqsense.images import luminance
 from freqsense.sensitivity import SensitivityMap, Slope, measure_sensitivity, slope
 
-__all__ = ["download", "measure", "report", "sweep", "train"]
+if TYPE_CHECKING:
+    from freqsense.experiments import Sweep
+
+__all__ = ["download", "measure", "paper", "report", "sweep", "train"]
 
 _FIRST_RING = 2  # of fits; ring 1 holds four frequencies
 _MIN_SIDE = 8  # for three rings to fit a line to
@@ -178,14 +183,47 @@ def sweep(
     n_missing = len(json.loads(dataset.attrs["missing"]))
     n_runs = len(declared.configurations)
     print(f"{n_runs} runs, {n_runs - n_missing} stored, {len(failures)} failed; in {runs}")
-    for failure in failures[:5]:
-        several = [name for name, values in declared.grid.items() if len(values) > 1]
-        varied = {name: failure["configuration"][name] for name in several or declared.grid}
-        print(f"failed: {varied}: {failure['error'].splitlines()[0]}")
-    if failures:
-        print(f"tracebacks: {runs}/*.json; --retry-failures does these runs again")
+    _print_failures(declared, failures)
     print(f"written: {file}")
     return 1 if failures else 0
+
+
+def paper(
+    *,
+    minutes: float,
+    data: str,
+    width: int,
+    workers: int,
+    folder: str,
+    output: str | None,
+    record: bool,
+    retry_failures: bool,
+) -> int:
+    """Train the paper's networks for some minutes, and say what is left to do."""
+    from freqsense.experiments.scale import run_paper
+
+    runs = Path(folder)
+    file = _new_file(runs.with_suffix(".nc") if output is None else output) if record else None
+    if file is not None:
+        _check_record(file, runs)
+    options: dict[str, Any] = {"data": data, "width": width, "n_workers": workers}
+    trained = run_paper(runs, minutes=minutes, retry_failures=retry_failures, **options)
+    failures, left = trained.failures(), trained.remaining()
+    n_runs = len(trained.configurations)
+    stored = n_runs - len(failures) - len(left)
+    print(f"plan: {_describe_plan(trained.grid)}")
+    print(f"{n_runs} runs, {stored} stored, {len(failures)} failed, {len(left)} left; in {runs}")
+    _print_failures(trained, failures)
+    for cell in left:
+        print(f"left: {cell['architecture']}, {cell['image_filter']}")
+    if left:
+        place = ["--no-record"] if file is None else ["--output", str(file)]
+        asked = {"minutes": f"{minutes:g}", "data": data, "width": width, "workers": workers}
+        words = [word for name, value in asked.items() for word in (f"--{name}", str(value))]
+        print("to go on:", shlex.join(["freqsense", "paper", *words, "--folder", folder, *place]))
+    if file is not None:
+        _write_record(file, trained)
+    return 1 if failures or left else 0
 
 
 def report(*, result: str, output: str | None) -> None:
@@ -198,6 +236,56 @@ def report(*, result: str, output: str | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "report.html", page.encode())
     print(f"written: {folder / 'report.html'}")
+
+
+# Sweeps
+
+
+def _print_failures(sweep: "Sweep", failures: list[dict]) -> None:
+    for failure in failures[:5]:
+        several = [name for name, values in sweep.grid.items() if len(values) > 1]
+        varied = {name: failure["configuration"][name] for name in several or sweep.grid}
+        print(f"failed: {varied}: {failure['error'].splitlines()[0]}")
+    if failures:
+        print(f"tracebacks: {sweep.folder}/*.json; --retry-failures does these runs again")
+
+
+def _describe_plan(grid: dict[str, list]) -> str:
+    """One line; every axis but those of networks and filters has one value."""
+    n_train, batch_size = grid["n_train"][0], grid["batch_size"][0]
+    epochs = grid["steps"][0] // math.ceil(n_train / batch_size)
+    return (
+        f"width {grid['width'][0]}, {n_train:,} images of {grid['data'][0]}, {epochs} epochs "
+        f"in batches of {batch_size}, {grid['precision'][0]}"
+    )
+
+
+def _check_record(file: Path, runs: Path) -> None:
+    """Check, before minutes of work, that a record can be made, and declared beside itself."""
+    with extra("sweeps"):
+        import netCDF4  # noqa: F401 (what xarray writes files with)
+        import xarray  # noqa: F401
+    from freqsense.cli.config import read_sweep
+
+    declaration, plan = file.with_suffix(".yaml"), runs / "plan.json"
+    if not declaration.exists():
+        return
+    planned = json.loads(plan.read_text(encoding="utf-8"))["grid"] if plan.exists() else None
+    if read_sweep(declaration, runs).grid != planned:
+        raise ValueError(
+            f"{declaration} must be free, or be of the plan in {runs}; got another sweep: "
+            "name another --output"
+        )
+
+
+def _write_record(file: Path, trained: "Sweep") -> None:
+    from freqsense.cli.config import write_sweep
+
+    declaration = file.with_suffix(".yaml")
+    trained.save(file)
+    if not declaration.exists():
+        write_sweep(declaration, trained, "The paper's networks, as planned for some minutes.")
+    print(f"written: {file}, {declaration.name}")
 
 
 # Files and devices

@@ -6,12 +6,13 @@ from pathlib import Path
 from freqsense import experiments, models, training
 from freqsense._checks import as_choice, as_flag, as_integer, as_real
 from freqsense._extras import extra
+from freqsense._files import atomic_write
 from freqsense.experiments import Sweep, runs
 
 with extra("sweeps"):
     import yaml
 
-__all__ = ["RUNS", "read_sweep"]
+__all__ = ["RUNS", "read_sweep", "write_sweep"]
 
 RUNS = ("train_and_measure", "train_and_follow", "train_and_attack", "solve_and_measure")
 _KEYS = ("grid", "run", "description")
@@ -62,6 +63,13 @@ def read_sweep(path: Path, folder: Path) -> Sweep:
         listed = values if isinstance(values, list) else [values]
         grid[axis] = [_check_value(value, axis, kind) for value in listed]
     return Sweep(function, grid, folder)
+
+
+def write_sweep(path: Path, sweep: Sweep, description: str) -> None:
+    """Write the file that declares a sweep."""
+    content = {"description": description, "run": sweep.name, "grid": sweep.grid}
+    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
+    atomic_write(path, text.encode())
 
 
 def _check_value(value: object, axis: str, kind: type) -> object:

@@ -169,8 +169,8 @@ def run_here(
         except BrokenProcessPool:
             # Some run took its worker, and with it the pool, down: which, shows each alone.
             for key in begun.keys() & waiting.keys():
-                if outcome := _run_alone(waiting.pop(key), deadline):
-                    yield outcome
+                if alone := _run_alone(waiting.pop(key), deadline):
+                    yield alone
 
 
 def _run_in_pool(
