@@ -214,13 +214,10 @@ def paper(
     print(f"plan: {_describe_plan(trained.grid)}")
     print(f"{n_runs} runs, {stored} stored, {len(failures)} failed, {len(left)} left; in {runs}")
     _print_failures(trained, failures)
-    for cell in left:
-        print(f"left: {cell['architecture']}, {cell['image_filter']}")
     if left:
-        place = ["--no-record"] if file is None else ["--output", str(file)]
         asked = {"minutes": f"{minutes:g}", "data": data, "width": width, "workers": workers}
-        words = [word for name, value in asked.items() for word in (f"--{name}", str(value))]
-        print("to go on:", shlex.join(["freqsense", "paper", *words, "--folder", folder, *place]))
+        asked |= {"folder": folder} if file is None else {"folder": folder, "output": file}
+        _print_left(left, asked, with_record=file is not None)
     if file is not None:
         _write_record(file, trained)
     return 1 if failures or left else 0
@@ -248,6 +245,14 @@ def _print_failures(sweep: "Sweep", failures: list[dict]) -> None:
         print(f"failed: {varied}: {failure['error'].splitlines()[0]}")
     if failures:
         print(f"tracebacks: {sweep.folder}/*.json; --retry-failures does these runs again")
+
+
+def _print_left(left: list[dict], asked: dict[str, Any], with_record: bool) -> None:
+    for cell in left:
+        print(f"left: {cell['architecture']}, {cell['image_filter']}")
+    words = [word for name, value in asked.items() for word in (f"--{name}", str(value))]
+    words += [] if with_record else ["--no-record"]
+    print("to go on:", shlex.join(["freqsense", "paper", *words]))
 
 
 def _describe_plan(grid: dict[str, list]) -> str:
