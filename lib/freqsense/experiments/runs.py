@@ -330,7 +330,7 @@ def train_and_follow(
     model = _build(task, architecture, width, seed)
     _scale_weights(model, as_real(start, "start", 0))
     if precision == "bfloat16":
-        model = model.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place
     watcher = _Watcher(model, task, seen)
     history = training.train(
         model,
