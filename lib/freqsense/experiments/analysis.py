@@ -25,7 +25,7 @@ def ring_power(power_map: "DataArray") -> "DataArray":
 
     Returns
     -------
-    DataArray (..., ring), ring k at k cycles/image.
+    DataArray (..., ring), ring k at k cycles/image; NaN where a whole map is, as of missing runs.
 
     Examples
     --------
@@ -128,7 +128,8 @@ def response(slopes: "DataArray", powers: "DataArray", dim: str = "image_filter"
             raise ValueError(f"{name} must have at least two values of {dim}, got {got}")
     slopes, powers = xarray.align(slopes, powers, join="exact")  # a ValueError if they differ
     # A difference by rounding is none.
-    if (powers.max(dim) - powers.min(dim) <= 1e-9 * abs(powers).max(dim)).any():
+    spread = powers.max(dim, skipna=False) - powers.min(dim, skipna=False)
+    if (spread <= 1e-9 * abs(powers).max(dim)).any():
         raise ValueError(f"powers must differ over {dim}, got the same of all: nothing intervenes")
     x = powers - powers.mean(dim, skipna=False)
     return (x * slopes).sum(dim, skipna=False) / (x**2).sum(dim, skipna=False)
@@ -205,5 +206,7 @@ def jackknife(values: "DataArray", dim: str) -> tuple["DataArray", "DataArray"]:
 
 
 def _means_of_half(half: np.ndarray) -> np.ndarray:
-    maps = torch.from_numpy(np.ascontiguousarray(half)).double()
-    return radial_average(unfold_half(maps, half.shape[-2])).mean.numpy()
+    missing = np.isnan(half).all((-2, -1), keepdims=True)  # runs of a sweep that are not there
+    maps = torch.from_numpy(np.where(missing, 0.0, half)).double()
+    rings = radial_average(unfold_half(maps, half.shape[-2])).mean.numpy()
+    return np.where(missing[..., 0], np.nan, rings)

@@ -22,6 +22,16 @@ def test_ring_power_is_the_radial_average_of_the_whole_map(size):
     assert np.allclose(rings, expected, rtol=EXACT)
 
 
+def test_a_missing_map_has_no_rings():
+    maps = xarray.DataArray(np.ones((2, 8, 5)), dims=["seed", "ky", "half_kx"])
+    maps[1] = np.nan
+    rings = experiments.ring_power(maps)
+    assert (rings[0] == 1).all() and rings[1].isnull().all()
+    maps[0, 0, 0] = np.nan  # a map in pieces is no missing run
+    with pytest.raises(ValueError, match="values must be finite"):
+        experiments.ring_power(maps)
+
+
 def test_ring_slopes_are_those_of_single_profiles():
     maps = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1)).double()
     profiles = [fourier.radial_average(map_) for map_ in maps]
@@ -107,6 +117,13 @@ def test_a_response_without_all_interventions_is_missing():
     lost = POWERS.where(POWERS < 0)
     assert experiments.response(0.5 * POWERS, lost).isnull()
     assert not experiments.response(0.5 * POWERS[:3], lost[:3]).isnull()
+
+
+def test_what_is_missing_is_no_lack_of_an_intervention():
+    """Of a sweep under way one intervention may be there alone; the others are NaN."""
+    powers = xarray.DataArray([[-3.0, -2.0], [-3.0, np.nan]], dims=["seed", "image_filter"])
+    found = experiments.response(0.5 * powers, powers)
+    assert found[0] == 0.5 and np.isnan(found[1])
 
 
 def test_a_response_needs_interventions_that_intervene():
