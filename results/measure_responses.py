@@ -15,7 +15,7 @@ from freqsense import experiments
 HERE = Path(__file__).parent
 TABLE = HERE / "responses.csv"
 COLUMNS = (
-    *("record", "images", "size", "network", "n_images", "weight_decay", "runs"),
+    *("label", "record", "images", "size", "network", "n_images", "weight_decay", "runs"),
     *("response", "stderr", "learned", "learned_stderr", "accuracy"),
 )
 # Record -> what its images are called.
@@ -29,6 +29,15 @@ RECORDS = {
     "hard-cifar10": "CIFAR-10",
 }
 LAST_RING = {16: 8, 32: 12}
+# Network -> its name in the figure of the verdict; others are in the table alone.
+SHOWN = {
+    "exact-1": "exact linear",
+    "linear_cnn-2": "linear",
+    "conv_actually-2": "ReLU, full kernels",
+    "conv_actually-3-5x5": "ReLU, 5 × 5 kernels",
+    "myrtle_cnn": "Myrtle CNN",
+    "resnet-9": "ResNet-9",
+}
 # Axes of one value in all of these records.
 ALONE = ("data", "labels", "size", "n_test", "steps", "lr", "epochs")
 
@@ -75,7 +84,15 @@ def rows_of(stem: str) -> list[dict]:
     table["accuracy"] = record.accuracy.mean(["image_filter", "seed"])
     rows = table.to_dataframe().reset_index().dropna(subset="response").to_dict("records")
     about = {"record": stem, "images": RECORDS[stem], "size": record.sizes["ky"]}
-    return [about | as_text(row) for row in rows]
+    return [{"label": label_of(row["network"], about)} | about | as_text(row) for row in rows]
+
+
+def label_of(network: str, about: dict) -> str:
+    """Line of the verdict's figure that a network belongs to; empty if it has none."""
+    if network not in SHOWN:
+        return ""
+    pixels = "grey, 16 px" if about["size"] == 16 else "colour, 32 px"
+    return f"{about['images']}, {pixels}: {SHOWN[network]}"
 
 
 def as_text(row: dict) -> dict:
