@@ -91,8 +91,8 @@ def label_of(network: str, about: dict) -> str:
     """Line of the verdict's figure that a network belongs to; empty if it has none."""
     if network not in SHOWN:
         return ""
-    pixels = "grey, 16 px" if about["size"] == 16 else "colour, 32 px"
-    return f"{about['images']}, {pixels}: {SHOWN[network]}"
+    kind = "grey" if about["size"] == 16 else "colour"
+    return f"{about['images']}, {kind}: {SHOWN[network]}"
 
 
 def as_text(row: dict) -> dict:
