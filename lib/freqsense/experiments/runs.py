@@ -20,12 +20,19 @@ from freqsense._checks import (
     sides,
 )
 from freqsense._moments import correlate
-from freqsense.experiments._data import CIFAR10_VARIABLE, apply_filter, load, mean_and_scale
+from freqsense.experiments._data import (
+    CIFAR10_JPEG_VARIABLE,
+    CIFAR10_VARIABLE,
+    apply_filter,
+    load,
+    mean_and_scale,
+)
 from freqsense.experiments._specs import DATA, FILTERS, LABELS, REGIMES, split_spec
 from freqsense.fourier import fft2, radial_average
 from freqsense.sensitivity import measure_sensitivity, settle_batchnorm
 
 __all__ = [
+    "CIFAR10_JPEG_VARIABLE",
     "CIFAR10_VARIABLE",
     "DATA",
     "FILTERS",
@@ -50,6 +57,8 @@ _SILENT = 1e-6
 
 # How training computes, by the precision's name.
 PRECISIONS = ("float32", "bfloat16")
+
+_PIECE = 4096  # images that are transformed at a time
 
 _N_SETTLED = 4096  # images that give the statistics of an untrained network's BatchNorms
 
@@ -106,10 +115,12 @@ def load_task(
     Parameters
     ----------
     data : ``"gaussian_field:A"`` or ``"dead_leaves:A"``, of power \|ω\|^-A; ``"photographs"``,
-        patches of :data:`.PATCH_CLASSES` in colour; ``"cifar10"``, or ``"cifar10:M"`` for the first
+        patches of :data:`.PATCH_CLASSES` in colour, and ``"photographs:K"`` without the K-th of
+        them (0 to 7), for errors over photographs; ``"cifar10"``, or ``"cifar10:M"`` for the first
         M records of each official batch; ``"imagenette"``, pictures of 160 pixels, shrunk. If the
         environment variable FREQSENSE_CIFAR10 names an archive in the same binary layout, it is
-        read in place of a download.
+        read in place of a download. ``"cifar10_jpeg"`` is the file of
+        :func:`.read_cifar10_jpeg` that FREQSENSE_CIFAR10_JPEG names, its last tenth for testing.
     size : side of the images in pixels.
     n_train, n_test : images of each kind, at most as many as there are of real data sets.
     image_filter : steps, separated by spaces and taken from left to right, of test images too:
@@ -570,9 +581,14 @@ def label_statistics(stack: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     y = labels.double()[:, None] if labels.is_floating_point() else functional.one_hot(labels)
     y = y.double() - y.double().mean(0)  # (N, K)
-    xhat = fft2(stack.double())  # (N, C, H, W)
-    power = (xhat.real.square() + xhat.imag.square()).mean(0).sum(0)
-    return power, correlate(xhat, y).abs().square().sum((2, 3)).sqrt()
+    power, cross = torch.zeros(()), torch.zeros(())
+    # Piece by piece: the transform of all images in double precision can be larger than memory.
+    for x, targets in zip(stack.split(_PIECE), y.split(_PIECE), strict=True):
+        xhat = fft2(x.double())  # (n, C, H, W)
+        share = len(x) / len(stack)
+        power = power + share * (xhat.real.square() + xhat.imag.square()).mean(0).sum(0)
+        cross = cross + share * correlate(xhat, targets)  # (H, W, C, K)
+    return power, cross.abs().square().sum((2, 3)).sqrt()
 
 
 def _device() -> str:

@@ -185,6 +185,15 @@ def test_power_and_correlation_are_those_of_the_training_images():
     )
 
 
+def test_statistics_do_not_depend_on_the_pieces_of_a_stack(monkeypatch):
+    task = experiments.load_task("gaussian_field:2", **SIZES)
+    whole = experiments.label_statistics(task.images, task.labels)
+    monkeypatch.setattr(runs, "_PIECE", 7)  # 300 = 42 * 7 + 6
+    pieces = experiments.label_statistics(task.images, task.labels)
+    for a, b in zip(whole, pieces, strict=True):
+        torch.testing.assert_close(a, b, atol=ATOL[torch.float64], rtol=ATOL[torch.float64])
+
+
 test_def_label_statistics = test_power_and_correlation_are_those_of_the_training_images
 
 
