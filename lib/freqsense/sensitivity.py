@@ -540,7 +540,7 @@ def _check_saved(columns: dict[str, np.ndarray]) -> None:
     values, stderr, ring_stderr = (columns[name] for name in ("values", "stderr", "ring_stderr"))
     if values.ndim != 3 or 0 in values.shape or stderr.shape != values.shape:
         raise ValueError(f"expected maps (C, H, W), got {values.shape} and {stderr.shape}")
-    n_rings = min(values.shape[1:]) // 2 + 1
+    n_rings = len(rings(values.shape[1:]).count)
     if ring_stderr.shape != (len(values), n_rings):
         raise ValueError(
             f"expected ring_stderr ({len(values)}, {n_rings}), got {ring_stderr.shape}"

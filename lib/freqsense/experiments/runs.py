@@ -28,7 +28,7 @@ from freqsense.experiments._data import (
     mean_and_scale,
 )
 from freqsense.experiments._specs import DATA, FILTERS, LABELS, REGIMES, split_spec
-from freqsense.fourier import fft2, radial_average
+from freqsense.fourier import fft2, radial_average, rings
 from freqsense.sensitivity import measure_sensitivity, settle_batchnorm
 
 __all__ = [
@@ -51,6 +51,9 @@ __all__ = [
 
 # Duality gap at most, as a share of the objective: slopes agree to two digits then.
 _TOLERANCE = 1e-5
+
+# Why there may be no minimiser to measure; the rest of a run is worth keeping then.
+_NO_MINIMUM = theory.NotSeparableError, theory.NotConvergedError
 
 # A frequency below this share of the largest sensitivity is silent.
 _SILENT = 1e-6
@@ -476,7 +479,8 @@ def solve_and_measure(
         ``sensitivity`` (ring,) of the minimiser; ``power_map`` (ky, half_kx) of training images;
         ``silent``, the share of frequencies but DC below a millionth of the largest sensitivity;
         ``accuracy`` on test images; ``gap``, relative to the objective; ``n_images``. All but the
-        power are NaN for λ = 0 where the images are not separable, for there is no limit then.
+        power are NaN for λ = 0 where the images are not separable, for there is no limit then, and
+        where the solution does not converge.
 
     Raises
     ------
@@ -508,7 +512,7 @@ def solve_and_measure(
     values: dict[str, Any] = {"power_map": _half(power), "n_images": len(task.images)}
     try:
         solution = _minimum(task, weight_decay, depth, _TOLERANCE)
-    except theory.NotSeparableError:
+    except _NO_MINIMUM:
         lost = dict.fromkeys(("silent", "accuracy", "gap"), math.nan)
         return values | {"sensitivity": (("ring",), _unknown_rings(power))} | lost
     heard = _sizes(solution.B)
@@ -544,13 +548,13 @@ def _predict(task: Task, weight_decay: float) -> Tensor:
     """Ring means (R,) of the exact minimiser at depth 2; NaN where none is found."""
     try:
         return _ring_means(_sizes(_minimum(task, weight_decay, 2, 1e-10).B))
-    except (theory.NotSeparableError, theory.NotConvergedError):
+    except _NO_MINIMUM:
         return _unknown_rings(task.images)
 
 
 def _unknown_rings(x: Tensor) -> Tensor:
     """A NaN for each ring (R,) of maps or images (..., H, W)."""
-    return torch.full((min(sides(x)) // 2 + 1,), math.nan)
+    return torch.full((len(rings(sides(x)).count),), math.nan)
 
 
 def label_statistics(stack: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -703,7 +707,7 @@ def _half(values: Tensor) -> tuple[tuple[str, str], Tensor]:
 def _errors_by_ring(model: nn.Module, x: Tensor, y: Tensor, norm: float, seed: int) -> dict:
     """Errors (R,) under noise of one ring, and on images filtered at one radius."""
     shape = as_image_shape(x.shape[1:])
-    n_rings = min(sides(x)) // 2 + 1
+    n_rings = len(rings(sides(x)).count)
     rows = torch.full((3, n_rings), math.nan)
     for k in range(n_rings):
         noise = robustness.band_noise(

@@ -309,6 +309,21 @@ def test_no_run_is_lost_where_there_is_no_limit():
     assert torch.isfinite(trained["sensitivity"][1]).all()
 
 
+def test_no_run_is_lost_where_a_solution_does_not_converge(monkeypatch):
+    def give_up(*_, **__):
+        raise theory.NotConvergedError("no convergence in 1 iteration")
+
+    settings = {"data": "gaussian_field:2", "weight_decay": 1e-6, "depth": 2} | SIZES
+    solved = experiments.solve_and_measure(**settings | {"weight_decay": 0.1})
+    monkeypatch.setattr(theory, "solve", give_up)
+    lost = experiments.solve_and_measure(**settings)
+    assert {name: np.shape(v[1] if isinstance(v, tuple) else v) for name, v in lost.items()} == {
+        name: np.shape(v[1] if isinstance(v, tuple) else v) for name, v in solved.items()
+    }
+    assert lost["sensitivity"][1].isnan().all() and np.isnan(lost["silent"])
+    assert torch.equal(lost["power_map"][1], solved["power_map"][1])
+
+
 def test_an_exact_run_is_of_two_classes():
     with pytest.raises(ValueError, match="labels must be two_groups for 8 classes, got true"):
         experiments.solve_and_measure(
