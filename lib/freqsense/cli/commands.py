@@ -200,7 +200,7 @@ def paper(
     retry_failures: bool,
 ) -> int:
     """Train the paper's networks for some minutes, and say what is left to do."""
-    from freqsense.experiments.scale import run_paper
+    from freqsense.experiments import run_paper
 
     runs = Path(folder)
     file = _new_file(runs.with_suffix(".nc") if output is None else output) if record else None

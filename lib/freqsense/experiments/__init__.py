@@ -17,6 +17,7 @@ from freqsense.experiments.runs import (
     train_and_follow,
     train_and_measure,
 )
+from freqsense.experiments.scale import run_paper
 from freqsense.experiments.sweep import Sweep
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "response",
     "ring_power",
     "ring_slopes",
+    "run_paper",
     "solve_and_measure",
     "train_and_attack",
     "train_and_follow",

@@ -272,8 +272,8 @@ def run_paper(
 
     Examples
     --------
-    >>> from freqsense.experiments.scale import run_paper
-    >>> run_paper("paper.runs", minutes=12, data="photographs")
+    >>> from freqsense import experiments
+    >>> experiments.run_paper("paper.runs", minutes=12, data="photographs")
     Traceback (most recent call last):
     ValueError: data must be one of cifar10, cifar10_jpeg, got 'photographs'
     """
