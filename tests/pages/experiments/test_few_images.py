@@ -1,5 +1,6 @@
 """Few images, no decay: the limit of vanishing decay, both limits of the response, the records."""
 
+import json
 import math
 
 import numpy as np
@@ -140,13 +141,25 @@ def test_lem_effective_pixels(shape, alpha):
 
 # The records
 
+EXACT = ["few-images", "response-photographs", "response-cifar10", "response-cifar10-jpeg"]
 
-@pytest.mark.parametrize("name", ["few-images", "response-photographs", "response-cifar10"])
-def test_exact_minimisers_are_certified_and_all_there(name):
+
+def not_run(record):
+    """Where a sweep has no run: not recorded yet, or without convergence."""
+    gone = xarray.zeros_like(record.gap, dtype=bool)
+    for run in json.loads(record.attrs["missing"]):
+        gone.loc[{axis: run[axis] for axis in gone.dims}] = True
+    return gone
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_exact_minimisers_are_certified(name):
     record = dataset(name)
-    assert record.attrs["function"] == "solve_and_measure" and record.attrs["missing"] == "[]"
-    lost = record.gap.isnull()
-    assert not lost.sel(weight_decay=[d for d in record.weight_decay.values if d > 0]).any()
+    assert record.attrs["function"] == "solve_and_measure"
+    gone, lost = not_run(record), record.gap.isnull()
+    assert float(gone.mean()) < 0.02
+    decaying = [decay for decay in record.weight_decay.values if decay > 0]
+    assert bool((lost == gone).sel(weight_decay=decaying).all())
     assert float(record.gap.max()) <= 1e-5
     assert bool((record.sensitivity.isnull().any("ring") == lost).all())
 
@@ -162,8 +175,25 @@ def test_a_point_of_the_plane_is_found_again():
     assert again["accuracy"] == pytest.approx(float(stored.accuracy), abs=2e-3)
 
 
-def test_networks_are_trained_to_their_end():
-    for n in (64, 512):
-        record = dataset(f"few-trained-{n}").squeeze(drop=True)
-        assert isinstance(record, xarray.Dataset) and record.attrs["missing"] == "[]"
-        assert float(record.train_accuracy.min()) > 0.99 and float(record.loss.max()) < 0.02
+@pytest.mark.parametrize("name", ["few-trained", "few-trained-start"])
+def test_networks_without_decay_are_trained_until_they_fit(name):
+    record = dataset(name)
+    assert record.attrs["function"] == "train_and_follow"
+    few = record.sel(weight_decay=0.0, n_train=[64, 512])
+    assert int(few.train_accuracy.notnull().sum()) >= 24
+    assert float(few.train_accuracy.min()) > 0.99
+    assert float(few.loss.isel(look=-1).max()) < 0.02
+
+
+def test_networks_are_trained_on_the_images_of_the_exact_minimisers():
+    trained, exact = dataset("few-trained"), dataset("few-images")
+    at = {"data": "gaussian_field:2", "n_train": 512, "weight_decay": 0.1}
+    power = trained.power_map.sel(at | {"architecture": "linear_cnn-2"}).squeeze(drop=True)
+    other = exact.power_map.sel(at | {"depth": 2}).squeeze(drop=True)
+    np.testing.assert_allclose(
+        *(each.sel(seed=[0, 1]).transpose("seed", "ky", "half_kx") for each in (power, other)),
+        rtol=1e-3,
+        atol=1e-6,
+    )
+    # Negative control: another draw has another power.
+    assert abs(power.sel(seed=0) - other.sel(seed=1)).max() > 0.01
