@@ -15,9 +15,29 @@ CUT = 8
 FULL = ["paper-cifar10-full", "paper-imagenette"]
 
 
+RECORDS = ["paper-cifar10", "paper-scale"]
+
+
+@pytest.fixture(scope="module", params=RECORDS)
+def record(request):
+    return recorded.dataset(request.param)
+
+
 @pytest.fixture(scope="module")
-def record():
-    return recorded.dataset("paper-cifar10")
+def wide():
+    return at_end(recorded.dataset("paper-scale"))
+
+
+def at_end(record):
+    """Runs (architecture, image_filter, ...) as training left them."""
+    runs = record.isel(look=-1) if "look" in record.dims else record
+    return runs.squeeze([d for d in runs.dims if runs.sizes[d] == 1])
+
+
+def inner_ratio(rings):
+    return rings.isel(ring=slice(1, CUT)).mean("ring") / rings.isel(
+        ring=slice(CUT + 1, 2 * CUT)
+    ).mean("ring")
 
 
 @pytest.mark.parametrize("name", FULL)
@@ -81,8 +101,10 @@ def test_radii_counted_from_the_middle_of_the_array_are_wrong():
     assert [float(true[0, k]) for k in (0, CUT, -CUT)] == [0, CUT, CUT]
 
 
-def test_the_record_is_what_its_grid_says(tmp_path, record):
-    sweep = read_sweep(recorded.RESULTS / "paper-cifar10.yaml", tmp_path)
+@pytest.mark.parametrize("name", RECORDS)
+def test_the_record_is_what_its_grid_says(tmp_path, name):
+    record = recorded.dataset(name)
+    sweep = read_sweep(recorded.RESULTS / f"{name}.yaml", tmp_path)
     made = json.loads(record.attrs["configuration"])
     assert made["grid"] == sweep.grid
     assert json.loads(record.attrs["missing"]) == []
@@ -90,7 +112,7 @@ def test_the_record_is_what_its_grid_says(tmp_path, record):
 
 
 def test_the_record_is_of_filtered_images_of_unit_variance(record):
-    runs = record.squeeze("seed")
+    runs = at_end(record)
     maps = {}
     for name in record.image_filter.values:
         values = runs.power_map.sel(image_filter=name).values.reshape(-1, 32, 17)
@@ -105,7 +127,9 @@ def test_the_record_is_of_filtered_images_of_unit_variance(record):
 
 
 def test_no_two_networks_of_the_record_are_the_same(record):
-    rows = record.sensitivity.values.reshape(-1, record.sizes["ring"])
+    rows = at_end(record).sensitivity.transpose(..., "ring").values
+    rows = rows.reshape(-1, record.sizes["ring"])
+    rows = rows[rows.max(1) > 0]  # the dead are all alike
     gaps = [np.abs(a - b).max() for i, a in enumerate(rows) for b in rows[:i]]
     assert min(gaps) > 0
 
@@ -114,3 +138,42 @@ def test_untrained_networks_of_the_record_are_nearly_flat(record):
     slopes = experiments.ring_slopes(record.untrained, size=32, fmin=1, fmax=12)
     small = [n for n in record.architecture.values if n.startswith("conv_actually")]
     assert float(np.abs(slopes.sel(architecture=small)).max()) < 0.15
+
+
+def test_wide_networks_recognise_more_and_two_of_them_are_dead(wide):
+    narrow = at_end(recorded.dataset("paper-cifar10"))
+    dead = (wide.train_accuracy <= 0.15).any("image_filter")
+    assert set(wide.architecture.values[dead.values]) == {"conv_actually-4", "conv_actually-8"}
+    gone = wide.sel(architecture=wide.architecture.values[dead.values])
+    assert float(gone.sensitivity.max()) < 1e-3 * float(gone.untrained.mean())
+    gain = (wide.accuracy - narrow.accuracy).sel(architecture=["myrtle_cnn", "vgg-11", "resnet-9"])
+    assert (gain > 0.2).all()
+
+
+def test_no_wide_network_is_deaf_where_high_passed_images_have_no_power(wide):
+    alive = (wide.train_accuracy > 0.15).all("image_filter")
+    gain = (inner_ratio(wide.sensitivity) / inner_ratio(wide.untrained)).where(
+        alive, drop=True
+    )  # (architecture, image_filter)
+    assert len(gain.architecture) == 7
+    assert (gain > 0.9).all()  # what followed high-passed images would be well below 1
+    twins = gain.sel(image_filter=f"high_pass:{CUT}") / gain.sel(image_filter="none")
+    assert float(twins.sel(architecture="myrtle_cnn")) < 0.9
+    # The control: the measure does see a curve without the inner rings.
+    emptied = wide.untrained.copy(deep=True)
+    emptied[{"ring": slice(1, CUT)}] *= 0.1
+    assert (inner_ratio(emptied) / inner_ratio(wide.untrained) < 0.9).all()
+
+
+def test_training_on_natural_images_makes_wide_networks_lean_to_low_frequencies(wide):
+    natural = wide.sel(image_filter="none")
+    before, after = (
+        experiments.ring_slopes(curve, size=32, fmin=1, fmax=12)
+        for curve in (natural.untrained, natural.sensitivity)
+    )
+    change = (after - before).where(natural.train_accuracy > 0.15).dropna("architecture")
+    assert (change < -0.05).all()
+    amplitude = experiments.ring_slopes(
+        experiments.ring_power(natural.power_map), size=32, fmin=1, fmax=12
+    )
+    assert float(change.min()) > 0.5 * float(amplitude.mean()) / 2
