@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import xarray
 from draws import noise
 from recorded import as_runs
 from tolerances import ATOL, SIGMAS
@@ -149,6 +150,76 @@ def test_lem_label_floor(seed):
     assert s[0, 0] > 2 * V[0, 0]
 
 
+def power_law_runs(deltas, exponent_of):
+    """Slopes of power and of sensitivity when ring k has the power k^(2δ - 2)."""
+    k = np.maximum(np.arange(9.0), 0.5)
+    rings = {
+        "power": [k ** (2 * d - 2) for d in deltas],
+        "S": [k ** exponent_of(d) for d in deltas],
+    }
+    fit = {"size": 16, "fmin": 1, "fmax": 8}
+    return [
+        experiments.ring_slopes(xarray.DataArray(np.array(v), dims=("image_filter", "ring")), **fit)
+        for v in (rings["S"], rings["power"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exponent_of", "expected"),
+    [(lambda d: d - 1.7, 0.5), (lambda d: -0.3 - d, -0.5), (lambda _: -1.2, 0.0)],
+    ids=["follows", "undoes", "does not care"],
+)
+def test_def_response(exponent_of, expected):
+    slopes, powers = power_law_runs(DELTAS, exponent_of)
+    assert float(experiments.response(slopes, powers)) == pytest.approx(expected, abs=1e-2)
+
+
+def test_eq_response():
+    x, y = (noise(5, seed=seed).numpy() for seed in (0, 1))
+    told = experiments.response(
+        *(xarray.DataArray(values, dims="image_filter") for values in (y, x))
+    )
+    assert float(told) == pytest.approx(np.polyfit(x, y, 1)[0], rel=1e-9)
+    # The slope of x over y is another number.
+    assert abs(float(told) - 1 / np.polyfit(y, x, 1)[0]) > 0.1
+
+
+def test_many_images_undo_exactly_and_few_follow():
+    gains = [fourier.radial_frequency((8, 8)).double().clamp(min=1) ** d for d in (0.0, 0.5)]
+    responses = {}
+    for n in (6, 3000):
+        x = filters.recolor(noise(n, 1, 8, 8, seed=2), -0.75)
+        y = noise(n, seed=3).sign()
+        rings, power = [], []
+        for gain in gains:
+            z = fourier.ifft2(gain * fourier.fft2(x)).real
+            B = theory.solve(z, y, weight_decay=1e-9, depth=1).B
+            rings.append(fourier.radial_average(B.abs().square().sum((-2, -1)).sqrt()).mean)
+            power.append(fourier.radial_average(fourier.fft2(z).abs().square().mean((0, 1))).mean)
+        fit = {"size": 8, "fmin": 1, "fmax": 4}
+        slopes, powers = (
+            experiments.ring_slopes(
+                xarray.DataArray(torch.stack(v).numpy(), dims=("image_filter", "ring")), **fit
+            )
+            for v in (rings, power)
+        )
+        responses[n] = float(experiments.response(slopes, powers))
+    assert responses[3000] == pytest.approx(-0.5, abs=0.02)
+    assert responses[6] > 0.2
+
+
+def test_a_second_layer_switches_rings_on_and_responds_by_more_than_one_half():
+    k = torch.arange(1.0, 9.0, dtype=torch.float64)
+    x = (k.log() - k.log().mean()) / (k.log() - k.log().mean()).square().sum()
+    s0, lam = k**-2.0, 0.7
+    found = {}
+    for depth, decay in ((1, lam), (2, 0.9 * float(s0[-1]))):
+        # At δ = 0 the last ring of depth 2 is just above κ.
+        r = [filtered(k**delta, s0, s0, decay, depth) for delta in (0.0, 0.1)]
+        found[depth] = float((r[1].log() * x).sum() - (r[0].log() * x).sum()) / 0.2
+    assert found[1] < 0.6 and found[2] > 1
+
+
 def make_runs(*, lam, seeds=2, size=16, spread=0.0, sensitivity=None):
     """Runs under four recolourings whose sensitivity is that of the theory, or what is given."""
     radius = fourier.radial_frequency((size, size)).double().clamp(min=1)
@@ -166,7 +237,7 @@ def explain(runs):
 
 
 @pytest.mark.parametrize("lam", [0.03, 1.0])
-def test_noise_hides_neither_the_decay_nor_that_power_explains_less(lam):
+def test_noise_hides_neither_the_constant_nor_that_power_explains_less(lam):
     result = explain(make_runs(lam=lam, spread=0.05))
     law, power = (result.sel(model=name) for name in ("theory", "power"))
     assert float(law.number) == pytest.approx(lam, rel=0.2)
@@ -186,6 +257,41 @@ def test_def_explained_variance_by_hand():
     assert float(result.r2_total) == pytest.approx(
         1 - float(((m - beta * z) ** 2).sum() / (m**2).sum()), abs=1e-6
     )
+
+
+def by_hand(runs, curves, reference):
+    """R² of curves (image_filter, seed, ring) over all interventions but the reference."""
+    rings = slice(1, 9)
+    m, p = (np.log(v.isel(ring=rings)) for v in (runs.sensitivity, curves))
+    m, p = ((v - v.mean("ring")).drop_sel(image_filter=reference) for v in (m, p))
+    return 1 - float(((m - p) ** 2).sum() / (m**2).sum())
+
+
+def test_def_explained_variance_of_all_that_compete_by_hand():
+    runs = make_runs(lam=0.2, spread=0.1)
+    own = np.random.default_rng(1)
+    runs = runs.assign(
+        exact=runs.sensitivity * np.exp(0.1 * own.normal(size=runs.sensitivity.shape))
+    )
+    result = experiments.explain_sensitivity(runs, fmin=1, fmax=8, reference="f1")
+    s, gamma = runs.power_map, runs.cross_map
+    mean = experiments.ring_power
+    number = {str(m): float(result.number.sel(model=m)) for m in result.model.values}
+    r0, s0 = runs.sensitivity.sel(image_filter="f1"), mean(s).sel(image_filter="f1")
+    r0 = np.exp((np.log(r0) - np.log(r0).isel(ring=slice(1, 9)).mean("ring")).mean("seed"))
+    c = number["own_teacher"]
+    curves = {
+        "power": mean(s) ** number["power"],
+        "theory": mean(gamma / (s + number["theory"])),
+        "depth_two": mean((gamma - number["depth_two"]).clip(min=0) / s),
+        "stopped": mean(gamma * (1 - np.exp(-s * number["stopped"])) / s),
+        "own_teacher": np.sqrt(mean(s) / s0) * r0 * (s0 + c) / (mean(s) + c),
+        "few_images": runs.exact,
+    }
+    assert set(curves) == set(result.model.values)
+    for name, curve in curves.items():
+        told = float(result.r2_total.sel(model=name))
+        assert told == pytest.approx(by_hand(runs, curve, "f1"), abs=1e-3), name
 
 
 def test_curves_dealt_out_at_random_are_not_explained():
