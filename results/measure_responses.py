@@ -1,10 +1,15 @@
 """Read the response of every recorded network off its record; write ``responses.csv`` beside this.
 
 The verdict of the book in numbers: the slope of the slope of sensitivity over that of power, under
-recolourings that keep the labels, with its standard error over seeds (NaN where there is one), of
-the network as it is and, where it is recorded, of what training added to its start.
+recolourings that keep the labels (equation ``eq-response`` of the book), with its standard error
+over seeds (NaN where there is one). Where it is recorded, also the response of what training added
+to its start, which can be taken off only where no decay has changed it; and the loudness, mean
+sensitivity as a share of the untrained network's, the least over recolourings: the response of a
+nearly silent network means little. A record that is not there yet has no rows. Run this again after
+a record has changed.
 """
 
+import math
 from pathlib import Path
 
 import xarray
@@ -14,10 +19,8 @@ from freqsense import experiments
 
 HERE = Path(__file__).parent
 TABLE = HERE / "responses.csv"
-COLUMNS = (
-    *("label", "record", "images", "size", "network", "n_images", "weight_decay", "runs"),
-    *("response", "stderr", "learned", "learned_stderr", "accuracy"),
-)
+NAMES = ("label", "record", "images", "size", "network", "n_images", "weight_decay", "runs")
+NUMBERS = ("response", "stderr", "learned", "learned_stderr", "loudness", "accuracy")
 # Record -> what its images are called.
 RECORDS = {
     "response-photographs": "photographs",
@@ -72,15 +75,29 @@ def by_network(record: xarray.Dataset) -> xarray.Dataset:
     return record.assign_coords(depth=names).rename(depth="network")
 
 
+def loudness(record: xarray.Dataset) -> xarray.DataArray:
+    """Mean sensitivity over the rings, as a share of that before training, least over filters."""
+    rings = slice(1, LAST_RING[record.sizes["ky"]] + 1)
+    after, before = (
+        record[name].isel(ring=rings).mean("ring") for name in ("sensitivity", "untrained")
+    )
+    return (after / before).min("image_filter").mean("seed")
+
+
 def rows_of(stem: str) -> list[dict]:
     """A row of the table for each network, number of images and decay of a record."""
     record = by_network(recolored(xarray.load_dataset(HERE / f"{stem}.nc")))
     each = responses(record, "sensitivity")
     mean, error = experiments.mean_and_error(each)
     table = xarray.Dataset({"runs": each.notnull().sum("seed"), "response": mean, "stderr": error})
+    table = table.assign(dict.fromkeys(("learned", "learned_stderr", "loudness"), math.nan))
     if "learned" in record:
-        mean, error = experiments.mean_and_error(responses(record, "learned"))
+        mean, error = experiments.mean_and_error(
+            responses(record, "learned").where(record.weight_decay == 0)
+        )
         table = table.assign(learned=mean, learned_stderr=error)
+    if "untrained" in record:
+        table["loudness"] = loudness(record)
     table["accuracy"] = record.accuracy.mean(["image_filter", "seed"])
     rows = table.to_dataframe().reset_index().dropna(subset="response").to_dict("records")
     about = {"record": stem, "images": RECORDS[stem], "size": record.sizes["ky"]}
@@ -101,9 +118,15 @@ def as_text(row: dict) -> dict:
     return {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()}
 
 
+def measure() -> list[dict]:
+    """Rows of all records that are there."""
+    there = [stem for stem in RECORDS if (HERE / f"{stem}.nc").exists()]
+    return [row for stem in there for row in rows_of(stem)]
+
+
 def main() -> None:
     """Write the table."""
-    write_table(TABLE, COLUMNS, [row for stem in RECORDS for row in rows_of(stem)])
+    write_table(TABLE, (*NAMES, *NUMBERS), measure())
 
 
 if __name__ == "__main__":
