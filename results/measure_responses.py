@@ -109,6 +109,8 @@ def label_of(network: str, about: dict) -> str:
     if network not in SHOWN:
         return ""
     kind = "grey" if about["size"] == 16 else "colour"
+    if about["record"] == "response-colour":
+        kind += ", 2,000 steps"  # the other runs in colour have a tenth of these
     return f"{about['images']}, {kind}: {SHOWN[network]}"
 
 
