@@ -236,7 +236,7 @@ def run_paper(
     """Train the paper's networks on natural and on high-passed images, in some minutes.
 
     The first call times a few steps of each network on the device there is, makes a plan
-    (:func:`plan_paper`) and stores it in the folder, as ``plan.json``. A later call goes on with
+    (``plan_paper`` of ``experiments.scale``) and stores it in the folder, as ``plan.json``. A later call goes on with
     that plan where the one before it ended. When the minutes are over no run is begun any more, and
     those under way are finished; what is left then is what :meth:`.Sweep.remaining` tells.
 
