@@ -115,9 +115,9 @@ def label_of(network: str, about: dict) -> str:
 
 
 def as_text(row: dict) -> dict:
-    """Numbers of a row in three decimals, and names as the table has them."""
+    """Numbers of a row in four decimals, and names as the table has them."""
     row = row | {"n_images": int(row.pop("n_train")), "weight_decay": f"{row['weight_decay']:g}"}
-    return {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()}
+    return {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()}
 
 
 def measure() -> list[dict]:

@@ -329,7 +329,8 @@ def plot_responses(ax: Axes, rows: Sequence[dict]) -> Axes:
     ax : axes to draw on.
     rows : dicts of ``label``, ``n_images``, ``weight_decay``, ``response`` and ``stderr`` (NaN if
         unknown); labels stand from top to bottom in the order of their first rows. A row whose
-        response is NaN keeps its line, which stays empty.
+        response is NaN keeps its line, which stays empty; one that is ``silent``, if it says so, is
+        drawn hollow.
 
     Returns
     -------
@@ -385,7 +386,9 @@ def _draw_track(ax: Axes, height: float, track: list[dict], color: str, marker: 
     x, error = (np.array([row[name] for row in track]) for name in ("response", "stderr"))
     y, share = np.full(len(x), height), np.linspace(0.35, 1, len(x)) if len(x) > 1 else [1.0]
     ax.errorbar(x, y, xerr=np.nan_to_num(error), color=color, linewidth=1, elinewidth=1.5)
-    ax.scatter(x, y, s=45 * np.asarray(share), color=color, marker=marker, zorder=3)
+    faces = ["white" if row.get("silent", False) else color for row in track]
+    sizes = 45 * np.asarray(share)
+    ax.scatter(x, y, s=sizes, c=faces, edgecolors=color, marker=marker, zorder=3)
 
 
 def _use_log_axes(ax: Axes) -> None:

@@ -395,6 +395,13 @@ def test_responses_run_from_few_images_to_many_on_a_line_each(ax):
     assert [float(x) for x in ax.get_xticks()] == [-0.5, 0, 0.5]
 
 
+def test_silent_networks_are_hollow(ax):
+    plotting.plot_responses(ax, [row("a", 64, 0.3), row("a", 512, 0.1) | {"silent": True}])
+    (marks,) = [each for each in ax.collections if isinstance(each, PathCollection)]
+    assert marks.get_facecolors()[1].tolist() == [1, 1, 1, 1]
+    assert marks.get_facecolors()[0].tolist() == marks.get_edgecolors()[0].tolist()
+
+
 def test_what_was_not_measured_keeps_an_empty_line(ax):
     plotting.plot_responses(ax, [row("a", 64, 0.3), row("b", 0, float("nan"))])
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]

@@ -8,8 +8,8 @@ import xarray
 
 from freqsense import experiments
 
-# Both sides are rounded to three digits, of numbers that are equal but for rounding errors.
-LAST_DIGIT = 1.01e-3
+# Both sides are rounded to four digits, of numbers that are equal but for rounding errors.
+LAST_DIGIT = 1.01e-4
 
 
 @pytest.fixture(scope="module")

@@ -236,9 +236,10 @@ def run_paper(
     """Train the paper's networks on natural and on high-passed images, in some minutes.
 
     The first call times a few steps of each network on the device there is, makes a plan
-    (``plan_paper`` of ``experiments.scale``) and stores it in the folder, as ``plan.json``. A later call goes on with
-    that plan where the one before it ended. When the minutes are over no run is begun any more, and
-    those under way are finished; what is left then is what :meth:`.Sweep.remaining` tells.
+    (``plan_paper`` of ``experiments.scale``) and stores it in the folder, as ``plan.json``. A later
+    call goes on with that plan where the one before it ended. When the minutes are over no run is
+    begun any more, and those under way are finished; what is left then is what
+    :meth:`.Sweep.remaining` tells.
 
     On a GPU networks are trained in bfloat16, in batches of 512. Without a GPU such a plan is not
     gone on with: nothing is run, and a warning says so.

@@ -10,9 +10,10 @@ from sources import BOOK, ROOT, read
 
 # One sentence for what makes networks follow, one for where they do not.
 ANSWER = (
-    "Weight decay, few images, and the start and length of training can each make sensitivity "
-    "follow the power of the images.",
-    "Networks trained on many images with little decay hardly follow it, and linear ones undo it.",
+    "Weight decay and few images can each make sensitivity follow the power of the images; the "
+    "start and the length of training set how steep it is.",
+    "Networks trained on many images with little decay hardly respond to a change of that power, "
+    "and linear ones undo it.",
 )
 PAGES = [
     BOOK / "index.md",
