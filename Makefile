@@ -31,7 +31,7 @@ bench: $(READY)  ## time the library against what one would otherwise write
 notebooks: $(READY)  ## write the .ipynb twin beside every page that holds code
 	$(BIN)/python tools/twins.py
 
-figures: $(READY)  ## copy the README's figure out of the built book
+figures: $(READY)  ## copy the figures of the README out of the built book
 	$(BIN)/python tools/overview.py
 
 lock: $(READY)  ## resolve the newest versions allowed by pyproject.toml into requirements.txt
