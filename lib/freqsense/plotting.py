@@ -364,7 +364,7 @@ def plot_responses(ax: Axes, rows: Sequence[dict]) -> Axes:
         ax.plot([], [], color=OKABE_ITO[k], marker="osD^v"[k], label=f"λ = {decay:g}")
     ax.set_yticks(range(len(labels)), labels)
     ax.set(ylim=(len(labels) - 0.4, -0.6), xlabel="response")
-    ax.set_xticks([-0.5, 0, 0.5], ["−½\nundoes", "0\ndoes not care", "½\nfollows"])
+    ax.set_xticks([-0.5, 0, 0.5], ["−½\nundoes", "0\n\ndoes not care", "½\nfollows"])
     return ax
 
 
