@@ -15,7 +15,7 @@ import torch
 from tables import write_table
 from torch import nn
 
-from freqsense import experiments, models, sensitivity, training
+from freqsense import experiments, models, robustness, sensitivity, training
 
 TABLE = Path(__file__).with_name("batchnorm-cause.csv")
 COLUMNS = (
@@ -85,18 +85,13 @@ def train(
     return history.loss[-1]
 
 
-def share_right(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    with torch.no_grad():
-        return float((model.eval()(images).argmax(1) == labels).float().mean())
-
-
 def measure(task: experiments.Task, model: nn.Module) -> dict[str, float]:
     images = task.test_images[:N_MEASURED]
     profile = sensitivity.measure_sensitivity(model, images).norm().radial()[0]
     return {
         "slope": sensitivity.slope(profile, fmin=1, fmax=12).slope,
-        "train_accuracy": share_right(model, task.images, task.labels),
-        "accuracy": share_right(model, task.test_images, task.test_labels),
+        "train_accuracy": 1 - robustness.error_rate(model, task.images, task.labels),
+        "accuracy": 1 - robustness.error_rate(model, task.test_images, task.test_labels),
     }
 
 
@@ -123,7 +118,7 @@ def rows_of(network: str, seed: int) -> list[dict]:
 
 def main() -> None:
     """Write the table, after each network what there is."""
-    torch.set_flush_denormal(True)  # noqa: FBT003
+    torch.set_flush_denormal(True)
     rows = []
     for seed in SEEDS:
         for network in NETWORKS:
