@@ -1,38 +1,65 @@
 """Moments over images: streaming mean and variance, and correlation with targets."""
 
+import math
+
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 
+def power_of_two(values: Tensor, dim: int | Sequence[int]) -> Tensor:
+    """Power of two near the largest size of values over some axes, which are kept.
+
+    What is divided by it can be squared within the range of its type, and divides without rounding.
+    """
+    tiny = torch.finfo(values.dtype).tiny
+    size = torch.linalg.vector_norm(values, torch.inf, dim, keepdim=True)
+    size = size.nan_to_num(nan=1.0).clamp(tiny, 0.25 / tiny)  # its inverse is in the range too
+    return size / torch.frexp(size).mantissa
+
+from freqsense._scale import binary_scale
+
+
 class Moments:
-    """Mean and sum of squared deviations of a stream of equal-sized tensors, in float64.
+    """Mean and root of the summed squared deviations of a stream of equal-sized tensors, float64.
 
     Batches are merged by the pairwise update of Chan, Golub and LeVeque (1983): no difference of
-    two large sums is ever taken, and a last batch of one is nothing special.
+    two large sums is ever taken, and a last batch of one is nothing special. No square leaves the
+    range of its dtype, however small or large the values are.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.mean = torch.zeros((), dtype=torch.float64)
-        self.squares = torch.zeros((), dtype=torch.float64)
+        self.spread = torch.zeros((), dtype=torch.float64)
 
-    def add(self, batch: Tensor) -> None:
-        """Merge a batch (n, ...)."""
+    def add(self, batch: Tensor, unit: float = 1.0) -> None:
+        """Merge a batch (n, ...), given in multiples of a unit."""
         n_new = len(batch)
-        mean = batch.mean(0)
+        scale = binary_scale(batch)
+        scaled = batch / scale
+        mean = scaled.mean(0)
         # Two passes are ten times faster here than torch.var_mean, which strides over the batch.
-        squares = (batch - mean).square_().sum(0).double()
-        mean = mean.double()
+        spread = scaled.sub_(mean).square_().sum(0).double().sqrt() * scale * unit
+        mean = mean.double() * scale * unit
         shift = mean - self.mean
         total = self.count + n_new
         self.mean = self.mean + shift * (n_new / total)
-        self.squares = self.squares + squares + shift.square() * (self.count * n_new / total)
+        between = shift * math.sqrt(self.count * n_new / total)
+        self.spread = torch.hypot(torch.hypot(self.spread, spread), between)
         self.count = total
+
+    def rescale(self, factor: Tensor) -> None:
+        """Change the unit: as if all samples had been multiplied by a factor."""
+        self.mean = self.mean * factor
+        self.squares = self.squares * factor.square()
 
     def standard_error(self) -> Tensor:
         """Standard error of the mean, NaN from a single sample."""
-        variance = self.squares / (self.count - 1) if self.count > 1 else self.squares * torch.nan
-        return (variance / self.count).sqrt()
+        if self.count == 1:
+            return self.spread * torch.nan
+        return self.spread / math.sqrt((self.count - 1) * self.count)
 
 
 def correlate(xhat: Tensor, targets: Tensor) -> Tensor:
