@@ -16,7 +16,7 @@ NOTEBOOKS = [page for page in PAGES if page.exists() and has_code_cells(page.rea
 
 # Pages that explain the book or are looked things up in; the others teach and set exercises.
 UNTAUGHT = {"index", "how-to-read", "glossary", "photographs", "library", "bibliography"}
-CHAPTERS = [page for page in PAGES if page.stem not in UNTAUGHT]
+CHAPTERS = [page for page in PAGES if page.stem not in UNTAUGHT and page.parent.name != "modules"]
 
 OPENING = re.compile(r"^ *(`{3,}|~{3,}|:{3,})\{([\w:-]+)\} *(.*?) *$")
 FENCE = re.compile(r"^ *(`{3,}|~{3,}|:{3,})")

@@ -33,8 +33,19 @@ if importlib.util.find_spec("freqsense") is None:
 def toc_pages(root=ROOT):
     """List the source files that _toc.yml names, in its order."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    chapters = [name for part in toc["parts"] for name in files_of(part["chapters"])]
     return [root / f"{name}.md" for name in [toc["root"], *chapters]]
+
+
+def files_of(entries):
+    """Name the pages of entries of _toc.yml, each before those that hang under it.
+
+    >>> list(files_of([{"file": "a", "sections": [{"file": "b"}]}, {"file": "c"}]))
+    ['a', 'b', 'c']
+    """
+    for entry in entries:
+        yield entry["file"]
+        yield from files_of(entry.get("sections", []))
 
 
 def page_name(page, root=ROOT):

@@ -1,10 +1,13 @@
 """The parts of the build extension, without a build; tests/build/test_build_gates.py builds."""
 
+from types import SimpleNamespace
+
 import pytest
 from bookbuild import mathjax
 from bookbuild.card import reading_minutes
 from bookbuild.freshness import fingerprint
 from bookbuild.gate import has_code_cells
+from bookbuild.names import link_names
 from docutils import nodes
 from sphinx.errors import ExtensionError
 
@@ -74,6 +77,42 @@ def test_reading_time_counts_words_code_and_formulas_but_no_output():
 
 def test_reading_time_is_at_least_a_minute():
     assert reading_minutes(page_of()) == 1
+
+
+@pytest.fixture
+def app():
+    """A build that knows one function of the library."""
+    known = {"freqsense.theory.solve": SimpleNamespace(docname="modules/theory", node_id="solve")}
+    return SimpleNamespace(
+        env=SimpleNamespace(get_domain=lambda name: SimpleNamespace(objects=known)),
+        builder=SimpleNamespace(get_relative_uri=lambda here, there: f"{there}.html"),
+    )
+
+
+@pytest.mark.parametrize("text", ["theory.solve", "freqsense.theory.solve", "theory.solve(x, y)"])
+def test_code_that_names_a_function_of_the_library_is_a_link(app, text):
+    paragraph = nodes.paragraph("", "", nodes.literal("", text))
+    link_names(app, page_of(paragraph), "page")
+    (link,) = paragraph.findall(nodes.reference)
+    assert link["refuri"] == "modules/theory.html#solve"
+    assert link.astext() == text and isinstance(link[0], nodes.literal)
+
+
+@pytest.mark.parametrize(
+    "text", ["solve", "theory.solved", "theory", "x.solve", "theory.solve + 1"]
+)
+def test_other_code_is_no_link(app, text):
+    paragraph = nodes.paragraph("", "", nodes.literal("", text))
+    link_names(app, page_of(paragraph), "page")
+    assert list(paragraph.findall(nodes.reference)) == []
+
+
+def test_what_is_a_link_or_a_title_stays_as_it_is(app):
+    inside = nodes.reference("", "", nodes.literal("", "theory.solve"), refuri="elsewhere")
+    title = nodes.title("", "", nodes.literal("", "theory.solve"))
+    page = page_of(title, nodes.paragraph("", "", inside))
+    link_names(app, page, "page")
+    assert [link["refuri"] for link in page.findall(nodes.reference)] == ["elsewhere"]
 
 
 def test_a_missing_mathjax_says_what_to_install(monkeypatch):

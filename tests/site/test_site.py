@@ -192,6 +192,17 @@ def test_no_link_inside_the_book_is_dead():
     assert dead == set()
 
 
+def test_the_pages_of_the_library_link_to_the_equations_that_they_name():
+    pages = [article(name) for name in PAGES if "/modules/" in name]
+    assert not any(re.search(r">(?:def|thm|prop|eq|fig|tab)-[a-z-]+<", page) for page in pages)
+    assert sum(len(re.findall(r'href="[^"]+#(?:equation-|def-|thm-)', page)) for page in pages) > 50
+
+
+def test_the_library_by_task_links_to_what_it_names():
+    page = article("book/reference/library")
+    assert len(set(re.findall(r'href="modules/[^"]+#(freqsense\.[^"]+)"', page))) > 100
+
+
 def test_the_book_has_its_sliders():
     sliders = sum(article(name).count('type="range"') for name in PAGES)
     assert sliders >= 2

@@ -1,8 +1,8 @@
-"""What this book's build adds: fresh outputs, honest page times, one MathJax, no silent pass."""
+"""What this book's build adds: fresh outputs, page times, links, one MathJax, no silent pass."""
 
 import os
 
-from . import card, docstrings, freshness, gate, mathjax
+from . import card, docstrings, freshness, gate, mathjax, names
 
 
 def setup(app):
@@ -18,6 +18,7 @@ def setup(app):
     app.connect("doctree-resolved", card.fill_times)
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", docstrings.convert_docstring)
+    app.connect("doctree-resolved", names.link_names)
     app.connect("build-finished", gate.require_executed_notebooks)
     app.connect("build-finished", gate.forget_environment_after_warnings)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,18 +1,24 @@
 """Turn the library's docstrings into reStructuredText.
 
 They have sections with underlined titles, and in them lines ``name : what it is``, where the text
-is prose (shape, unit, range) and no type that could be linked.
+is prose (shape, unit, range) and no type that could be linked. Labels of the book stand in them as
+literals, so that ``help()`` shows what to search for; on a page they become links.
 """
 
 import re
 
 UNDERLINE = re.compile(r"^(-{3,}|={3,})$")
 ENTRY = re.compile(r"^(\(?\*{0,2}\w+(?:, \w+)*\)?) : (.+)$")
+# The link to a statement, figure or table says what it is; that to an equation is its number.
+ROLES = dict.fromkeys(("def", "lem", "prop", "thm", "cor"), "prf:ref")
+ROLES |= {"eq": "eq", "fig": "numref", "tab": "numref"}
+KINDS = "definition|lemma|proposition|theorem|corollary|figure|table"
+LABEL = re.compile(rf"(?:\b(?:{KINDS})s?\s+)?``(({'|'.join(ROLES)})-[\w-]+)``", re.IGNORECASE)
 
 
 def convert_docstring(app, what, name, obj, options, lines):
     """Rewrite the lines of one docstring in place, as autodoc asks."""
-    lines[:] = mark_entries(mark_titles(lines))
+    lines[:] = link_labels(mark_entries(mark_titles(lines)))
 
 
 def mark_titles(lines):
@@ -47,3 +53,13 @@ def mark_entries(lines):
             marked.append(line)
         inside = bool(entry) or (inside and line.startswith(" "))
     return [*marked, ""] if inside else marked
+
+
+def link_labels(lines):
+    """Make a reference of every label of the book.
+
+    >>> link_labels(["Equation ``eq-slope``; see theorem", "``thm-probe`` and ``fft2``."])
+    ['Equation :eq:`eq-slope`; see :prf:ref:`thm-probe` and ``fft2``.']
+    """
+    linked = LABEL.sub(lambda found: f":{ROLES[found[2].lower()]}:`{found[1]}`", "\n".join(lines))
+    return linked.split("\n")
