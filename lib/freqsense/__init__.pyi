@@ -1,3 +1,4 @@
+from . import checkpoints as checkpoints
 from . import datasets as datasets
 from . import experiments as experiments
 from . import filters as filters

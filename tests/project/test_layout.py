@@ -15,12 +15,12 @@ LIBRARY = Path(freqsense.__file__).parent
 
 # Each line may import from the lines above it, and from its own.
 ORDER = [
-    {"_checks", "_defaults", "_extras", "_files", "_lines"},
+    {"_checks", "_defaults", "_extras", "_files", "_lines", "_weights"},
     {"fourier", "_evaluation"},
     {"_moments"},
     {"spectra", "layers", "sensitivity", "datasets", "notebook"},
     {"filters", "images", "plotting", "models", "theory", "training"},
-    {"robustness"},
+    {"robustness", "checkpoints"},
     {"experiments"},
     {"cli"},
     {"__main__"},
