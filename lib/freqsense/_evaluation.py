@@ -1,6 +1,6 @@
 """What is asked of a model that is measured: eval mode, with one row of outputs an image."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 
@@ -8,6 +8,10 @@ import torch
 from torch import Tensor, nn
 
 CUT_OFF = "the output of model must depend on the images, got one cut off from them"
+MIXED = (
+    "each image must have outputs of its own, but those of one depend on others in its batch: "
+    "give BatchNorm running statistics, and put modules inside a function in eval mode"
+)
 
 
 def check_callable(model: object) -> None:
@@ -16,15 +20,100 @@ def check_callable(model: object) -> None:
         raise TypeError(f"model must map (N, C, H, W) to (N, K), got {type(model).__name__}")
 
 
-def as_outputs(outputs: object, n_images: int) -> Tensor:
-    """Return what a model made of n images, if it is a real (n, K)."""
-    fits = isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == n_images
-    if not isinstance(outputs, Tensor) or not fits or outputs.shape[1] == 0:
-        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+def as_outputs(outputs: object, n_images: int, key: str | int | None = None) -> Tensor:
+    """Return what a model made of n images, or the part of it that a key names: a real (n, K).
+
+    Without a key, of a tuple, dict or object: its logits, or else the only real (n, K) in it.
+    """
+    if isinstance(outputs, Tensor) and key is None:
+        chosen = outputs
+    else:
+        chosen = _select(outputs, key, n_images)
+    if chosen.ndim != 2 or len(chosen) != n_images or chosen.shape[1] == 0:
+        got = tuple(chosen.shape)
         raise ValueError(f"model must map {n_images} images to ({n_images}, K), got {got}")
-    if outputs.is_complex():
-        raise ValueError(f"the output of model must be real, got {outputs.dtype}")
+    if chosen.is_complex():
+        raise ValueError(f"the output of model must be real, got {chosen.dtype}")
+    return chosen
+
+
+def _select(outputs: object, key: str | int | None, n_images: int) -> Tensor:
+    """The tensor among the parts of an output that a key names, or that stands out."""
+    parts = _parts(outputs, key)
+    if isinstance(key, int) and isinstance(outputs, tuple | list):
+        chosen = dict(enumerate(outputs)).get(key % max(len(outputs), 1) if key < 0 else key)
+    elif key is not None or "logits" in parts:
+        chosen = parts.get("logits" if key is None else key)
+    else:
+        fitting = [part for part in parts.values() if _is_row_per_image(part, n_images)]
+        chosen = fitting[0] if len(fitting) == 1 else None
+    if isinstance(chosen, Tensor):
+        return chosen
+    got = ", ".join(f"{name!r}: {_describe(part)}" for name, part in parts.items())
+    got = f"{type(outputs).__name__} of {got}" if got else _describe(outputs)
+    if key is not None:
+        raise ValueError(f"output_key must name a tensor in the output of model, {key!r} in {got}")
+    hint = "; choose by output_key" if parts else ""
+    raise ValueError(f"model must map {n_images} images to ({n_images}, K), got {got}{hint}")
+
+
+def _parts(outputs: object, key: str | int | None) -> dict:
+    """Parts of an output, by name or index."""
+    if isinstance(outputs, Tensor):
+        return {}
+    if isinstance(outputs, Mapping):
+        return dict(outputs)
+    if isinstance(outputs, tuple | list):
+        return getattr(outputs, "_asdict", lambda: dict(enumerate(outputs)))()
+    names = dict.fromkeys([*getattr(outputs, "__dict__", ()), "logits", key])
+    return {n: getattr(outputs, n) for n in names if isinstance(n, str) and hasattr(outputs, n)}
+
+
+def _is_row_per_image(part: object, n_images: int) -> bool:
+    is_table = isinstance(part, Tensor) and part.ndim == 2 and len(part) == n_images
+    return is_table and part.is_floating_point()
+
+
+def _describe(part: object) -> str:
+    return str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__
+
+
+def differentiable_outputs(model: Callable, leaf: Tensor, key: str | int | None = None) -> Tensor:
+    """Outputs (n, K) of the model, checked, on the gradient tape of a leaf (n, C, H, W)."""
+    with torch.enable_grad():
+        # A model may write into its input, but not into a leaf.
+        outputs = as_outputs(model(leaf.clone()), len(leaf), key)
+    if not outputs.requires_grad:
+        raise ValueError(CUT_OFF)
     return outputs
+
+
+def check_own_outputs(model: Callable, images: Tensor, key: str | int | None = None) -> None:
+    """Raise if the gradient of what a model makes of one image reaches another one.
+
+    That gradient is exactly zero otherwise, whatever the precision, the kernels and the chance in
+    a network; differences between a batch and single images are not.
+    """
+    leaf, outputs = _outputs_of_two(model, images, key)
+    weights = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(0)).to(outputs)
+    even = (torch.arange(len(leaf)) % 2 == 0).to(outputs.device)
+    for some in (even, ~even):
+        along = torch.where(some[:, None], weights, 0)
+        (reached,) = torch.autograd.grad(outputs, leaf, along, retain_graph=True, allow_unused=True)
+        leak = torch.zeros(()) if reached is None else reached[~some]
+        if (torch.isfinite(leak) & (leak != 0)).any():
+            raise ValueError(MIXED)
+
+
+def _outputs_of_two(
+    model: Callable, images: Tensor, key: str | int | None
+) -> tuple[Tensor, Tensor]:
+    leaf = images[:2].detach().requires_grad_()
+    try:
+        return leaf, differentiable_outputs(model, leaf, key)
+    except Exception:  # a network for one size of batch takes all of them, or says what is wrong
+        leaf = images.detach().requires_grad_()
+        return leaf, differentiable_outputs(model, leaf, key)
 
 
 @contextmanager

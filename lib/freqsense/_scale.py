@@ -19,3 +19,14 @@ def binary_scale(values: Tensor) -> float:
     # Not below the normal numbers, or its inverse is infinite.
     smallest = math.frexp(torch.finfo(parts.dtype).tiny)[1]
     return 2.0 ** (max(math.frexp(largest)[1], smallest) - 1)
+
+
+def binary_scales(values: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """Powers of two just below the largest sizes of values over some axes, which are kept.
+
+    For values that differ much along the other axes; nothing waits for the device.
+    """
+    tiny = torch.finfo(values.dtype).tiny
+    size = torch.linalg.vector_norm(values.detach(), torch.inf, dim, keepdim=True)
+    size = size.nan_to_num(nan=1.0).clamp(tiny, 0.25 / tiny)  # so that inverses are in range
+    return 0.5 * size / torch.frexp(size).mantissa

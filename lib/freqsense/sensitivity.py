@@ -4,39 +4,60 @@ import copy
 import io
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import length_hint
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
+from tqdm.auto import tqdm
 
 from freqsense._checks import (
     REAL_DTYPES,
     as_choice,
     as_classes,
+    as_flag,
     as_images,
     as_integer,
     as_labels,
+    as_positive,
     as_stacks,
     seeded_generator,
     sides,
 )
-from freqsense._evaluation import CUT_OFF, as_outputs, check_callable, eval_mode
+from freqsense._evaluation import (
+    CUT_OFF,
+    check_callable,
+    check_own_outputs,
+    differentiable_outputs,
+    eval_mode,
+)
 from freqsense._files import atomic_write
 from freqsense._lines import fit_log_log
 from freqsense._moments import Moments
+from freqsense._scale import binary_scales
 from freqsense.fourier import RadialProfile, radial_average, rings, select_bins, unfold_half
 
 __all__ = ["SensitivityMap", "Slope", "measure_sensitivity", "settle_batchnorm", "slope"]
 
 _FORMAT = 1  # of saved maps
+
+_MANY_OUTPUTS = 50  # more are probed
+_FEWEST = 10  # images before an error is trusted
+
+# Values of images in a batch: 8 of 3 x 224 x 224, which take a network of the usual kind about a
+# gigabyte with its gradients.
+_BATCH_VALUES = 8 * 3 * 224 * 224
+
+_SMALLEST = torch.tensor(torch.finfo(torch.float64).tiny, dtype=torch.float64)
 
 # What reading a damaged archive can raise, once its file is open.
 _BROKEN = (ValueError, zipfile.BadZipFile, EOFError, RuntimeError, OSError, MemoryError)
@@ -51,12 +72,14 @@ class SensitivityMap:
     n_images : number of images
     ring_stderr : (C, R) standard error of the ring means, which allows for the correlation of
         frequencies within an image; NaN for a single image
+    n_probes : number of probes of each image, 0 if exact, None if not known
     """
 
     values: Tensor
     stderr: Tensor
     n_images: int
     ring_stderr: Tensor
+    n_probes: int | None = None
 
     def radial(self) -> RadialProfile:
         """Average over rings (definition ``def-radial-average``): mean (C, R).
@@ -82,7 +105,7 @@ class SensitivityMap:
         rings = radial_average(self.values).mean
         values, stderr = _norm_with_error(self.values, self.stderr)
         _, ring_stderr = _norm_with_error(rings, self.ring_stderr)
-        return SensitivityMap(values, stderr, self.n_images, ring_stderr)
+        return SensitivityMap(values, stderr, self.n_images, ring_stderr, self.n_probes)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the map to an ``.npz`` file, whole or not at all."""
@@ -119,15 +142,18 @@ def measure_sensitivity(
     model: Callable[[Tensor], Tensor],
     images: Tensor | np.ndarray | Iterable,
     *,
-    method: str = "exact",
+    method: str = "auto",
     reduce: str = "norm",
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: str | torch.device | None = None,
     average: str = "rms",
     of: str = "logits",
     labels: Tensor | np.ndarray | None = None,
     n_probes: int = 1,
     seed: int = 0,
+    progress: bool = False,
+    output_key: str | int | None = None,
+    until: float | None = None,
 ) -> SensitivityMap:
     r"""Measure how strongly the outputs of a model respond to each spatial frequency.
 
@@ -144,37 +170,52 @@ def measure_sensitivity(
 
     A module runs in eval mode, and is left in the state it was found in, gradients included; a
     plain function runs as it is, and so does any module inside it. Each image must have outputs of
-    its own: a normalisation over the batch is measured as if it were constant.
+    its own: where a gradient reaches from one image to another, as by a normalisation over the
+    batch, that is an error. A statistic of the batch that is cut off from the gradient counts as
+    a constant.
 
     Parameters
     ----------
     model : maps (N, C, H, W) to (N, K); an ``nn.Module``, or any differentiable function.
     images : a stack (N, C, H, W), or any iterable of stacks, or of tuples that begin with a stack
         (a ``DataLoader`` of images and labels). Cast to the dtype of the model's weights.
-    method : ``"exact"``, or ``"probe"``, whose square is unbiased.
+    method : ``"exact"``, or ``"probe"``, whose square is unbiased; ``"auto"`` probes where there
+        are more than 50 outputs and a probe gives what is asked for.
     reduce : ``"norm"`` over the outputs, or ``"rms"``, which divides the sum over k by K.
-    batch_size : images at a time, which bounds the memory.
+    batch_size : images at a time, which bounds the memory; None takes as many as hold 1.2 million
+        values, 256 at most: 8 of 3 x 224 x 224.
     device : where to compute; None computes where the model is.
     average : ``"rms"`` as above, or ``"mean"`` over images of the absolute value, then the norm
         over k (equation ``eq-sensitivity-mean``; the paper's code takes this norm before the mean,
         which is the same for K = 1); exact only, and K gradients of a batch are held at a time.
     of : ``"logits"``, or ``"loss"`` for the cross-entropy of each image, which is a single output.
     labels : classes (N,) for ``of="loss"`` and a stack; an iterable brings its own.
-    n_probes : independent probes of every image, for ``method="probe"``.
+    n_probes : independent probes of every image, where there are probes.
     seed : of the probes; the global random state is left alone.
+    progress : show a bar that counts gradients, one for each image and output or probe.
+    output_key : name or index of the output, of a model that returns a dict, tuple or object. None
+        takes its ``logits``, or else the only real (N, K) in it.
+    until : stop after the batch that brings the relative standard error of the ring means (of the
+        norm over channels; median over the rings but DC) below this, from 10 images on. Images in
+        random order, then.
 
     Returns
     -------
     SensitivityMap
         ``values`` (C, H, W), in units of output per pixel unit, an amplitude (its square compares
-        with power); float64 on the CPU.
+        with power); float64 on the CPU. ``n_images`` tells how many were used, ``n_probes`` how.
+
+    Warns
+    -----
+    UserWarning
+        If the images run out before ``until`` is reached: how far it came, and how many would do.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is out of range, the images differ in size or do not fit the model, the
-        output is not a real (N, K), does not depend on the images, or has a NaN or infinite
-        gradient.
+        output is not a real (N, K), does not depend on the images or on those of its batch, or
+        has a NaN or infinite gradient.
 
     Source
     ------
@@ -191,30 +232,38 @@ def measure_sensitivity(
     [[0.5, 0.0], [0.0, 0.0]]
     """
     check_callable(model)
-    method = as_choice(method, "method", ("exact", "probe"))
+    method = as_choice(method, "method", ("exact", "probe", "auto"))
     reduce = as_choice(reduce, "reduce", ("norm", "rms"))
     average = as_choice(average, "average", ("rms", "mean"))
     of = as_choice(of, "of", ("logits", "loss"))
-    if method == "probe" and (average == "mean" or of == "loss"):
-        what = "average='mean'" if average == "mean" else "of='loss'"
-        raise ValueError(f"{what} needs method='exact': probes give the mean square over outputs")
-    batches = _batches(images, labels, as_integer(batch_size, "batch_size", 1), of)
+    if average == "mean" or of == "loss":
+        method = _without_probes(method, average)
     if as_integer(n_probes, "n_probes", 1) > 1 and method == "exact":
         raise ValueError(f"n_probes is for method='probe', got {n_probes} for method='exact'")
+    until = None if until is None else as_positive(until, "until")
+    batches = _batches(images, labels, _as_batch_size(batch_size, 1), of)
     generator = seeded_generator(seed)
-    total = _MeanSquare(n_probes) if average == "rms" else _MeanSize()
-    with eval_mode(model, device) as (device, dtype), torch.inference_mode(False):
+    total = _MeanSquare() if average == "rms" else _MeanSize()
+    bar = tqdm(unit=" gradients", disable=not as_flag(progress, "progress"))
+    unchecked = True
+    with bar, eval_mode(model, device) as (device, dtype), torch.inference_mode(False):
         for batch, classes in batches:
             leaf = batch.clone().to(device, dtype or batch.dtype).requires_grad_()  # (n, C, H, W)
-            outputs = _differentiable_outputs(model, leaf)  # (n, K)
-            if of == "loss":
-                directions = _loss_direction(outputs, classes)
-            else:
-                directions = _directions(outputs, n_probes if method == "probe" else 0, generator)
-            total.add(_gradients(outputs, leaf, directions), sides(batch))
-            _check_finite(total)
+            if unchecked and len(leaf) > 1:
+                check_own_outputs(model, leaf, output_key)
+                unchecked = False
+            outputs = differentiable_outputs(model, leaf, output_key)  # (n, K)
+            probing = method == "probe" or (method == "auto" and outputs.shape[1] > _MANY_OUTPUTS)
+            ways = _ways(outputs, classes, n_probes if probing else 0, generator)
+            _announce(bar, images, ways.count)
+            total.add(_gradients(outputs, leaf, ways, bar), ways.unit, sides(batch))
+            if until is not None and total.rings.count >= _FEWEST and _error(total) <= until:
+                break
     n_summed = outputs.shape[1] if reduce == "rms" and of == "logits" else 1
-    return total.finish(n_summed)
+    found = replace(total.finish(n_summed), n_probes=n_probes if probing else 0)
+    if until is not None:
+        _warn_of_error(_relative_error(found), until, found.n_images)
+    return found
 
 
 def settle_batchnorm(
@@ -343,33 +392,33 @@ def slope(profile: RadialProfile, fmin: float, fmax: float) -> Slope:
 
 def _norm_with_error(values: Tensor, stderr: Tensor) -> tuple[Tensor, Tensor]:
     """Norm over the first axis, kept, and an upper bound of its standard error."""
-    size = values.square().sum(0, keepdim=True).sqrt()
-    return size, (values * stderr).sum(0, keepdim=True) * _reciprocal(size)
+    unit = binary_scales(values, 0)
+    size = (values / unit).square().sum(0, keepdim=True).sqrt() * unit
+    return size, (values * _reciprocal(size) * stderr).sum(0, keepdim=True)
 
 
 class _MeanSquare:
     """Root of the mean over images of Σ_k |F(∇f_k)|², on the half spectrum."""
 
-    def __init__(self, n_probes: int) -> None:
-        self.n_probes = n_probes
+    def __init__(self) -> None:
         self.power, self.rings = Moments(), Moments()
 
-    def add(self, gradients: Iterator[Tensor], shape: tuple[int, int]) -> None:
-        power = torch.zeros(())
-        for gradient in gradients:
-            power = power + _power(gradient)  # (n, C, H, W // 2 + 1)
-        self.shape = shape
-        self.power.add(power / self.n_probes if self.n_probes > 1 else power)
+    def add(self, gradients: Iterator[Tensor], unit: Tensor, shape: tuple[int, int]) -> None:
+        power, scale = torch.zeros(()), _SMALLEST
+        for more, own in _powers(gradients, unit):
+            power = power * (scale / own).square().to(more.dtype) + more  # (n, C, H, W // 2 + 1)
+            scale = own
+        if self.power.count == 0:
+            self.shape, self.unit = shape, _nonzero(scale)
+        power = power.double() * (scale / self.unit).square()
+        self.power.add(power)
+        _check_finite(power, self.power)
         # A ring mean of roots is linear in the power near its mean: each image has a share in it.
-        share = power * (self._slope() / self.n_probes).to(power.dtype)
-        self.rings.add(_ring_means(share, self.shape))
-
-    def check(self) -> Tensor:
-        return self.power.mean.sum()
+        self.rings.add(_ring_means(power * self._slope(), shape))
 
     def finish(self, n_summed: int) -> SensitivityMap:
         stderr = self.power.standard_error() * self._slope()
-        return _as_map(self.power.mean.sqrt(), stderr, self.rings, self.shape, n_summed)
+        return _as_map(self.power.mean.sqrt(), stderr, self, n_summed)
 
     def _slope(self) -> Tensor:
         """Derivative of √P, 0 where there is no power."""
@@ -382,41 +431,49 @@ class _MeanSize:
     def __init__(self) -> None:
         self.size, self.along, self.rings = Moments(), Moments(), Moments()
 
-    def add(self, gradients: Iterator[Tensor], shape: tuple[int, int]) -> None:
-        self.shape = shape
-        size = torch.stack([_power(g).sqrt() for g in gradients], 1)  # (n, K, C, H, W // 2 + 1)
-        self.size.add(size)
+    def add(self, gradients: Iterator[Tensor], unit: Tensor, shape: tuple[int, int]) -> None:
+        sizes = [(power.sqrt(), scale) for power, scale in _powers(gradients, unit)]
+        if self.size.count == 0:
+            self.shape, self.unit = shape, _nonzero(sizes[-1][1])
+        size = torch.stack([each.double() * (scale / self.unit) for each, scale in sizes], 1)
+        self.size.add(size)  # (n, K, C, H, W // 2 + 1)
+        _check_finite(size, self.size)
         # The norm is linear in the means near them: each image has a share in it, told from the
         # means so far.
         along = (size * (self.size.mean * _reciprocal(self._norm()))).sum(1)
         self.along.add(along)
-        self.rings.add(_ring_means(along, self.shape))
-
-    def check(self) -> Tensor:
-        return self.size.mean.sum()
+        self.rings.add(_ring_means(along, shape))
 
     def finish(self, n_summed: int) -> SensitivityMap:
-        stderr = self.along.standard_error()
-        return _as_map(self._norm(), stderr, self.rings, self.shape, n_summed)
+        return _as_map(self._norm(), self.along.standard_error(), self, n_summed)
 
     def _norm(self) -> Tensor:
         return self.size.mean.square().sum(0).sqrt()
 
 
 def _as_map(
-    half: Tensor, stderr: Tensor, ring: Moments, shape: tuple[int, int], n_summed: int
+    half: Tensor, stderr: Tensor, total: _MeanSquare | _MeanSize, n_summed: int
 ) -> SensitivityMap:
-    scale = n_summed**-0.5
-    values, stderr = (unfold_half(map_.cpu() * scale, shape[1]) for map_ in (half, stderr))
-    return SensitivityMap(values, stderr, ring.count, ring.standard_error().cpu() * scale)
+    scale = (total.unit * n_summed**-0.5).cpu()  # (C, 1, 1)
+    values, stderr = (unfold_half(map_.cpu() * scale, total.shape[1]) for map_ in (half, stderr))
+    ring_stderr = total.rings.standard_error().cpu() * scale[..., 0]
+    return SensitivityMap(values, stderr, total.rings.count, ring_stderr)
 
 
-def _power(gradient: Tensor) -> Tensor:
-    """Squared size (n, C, H, W // 2 + 1) of the transform of pixel gradients."""
-    if gradient.dtype not in REAL_DTYPES:
-        gradient = gradient.float()  # no transform of half precision
-    xhat = torch.view_as_real(torch.fft.rfft2(gradient, norm="ortho"))
-    return xhat.square().sum(-1)
+def _powers(gradients: Iterator[Tensor], unit: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Squared sizes (n, C, H, W // 2 + 1) of the transforms of pixel gradients, and their scale.
+
+    They come in squares of the largest scale (C, 1, 1) so far, a power of two for each channel
+    times the unit of the gradients, so that no square leaves the range of float32.
+    """
+    scale = _SMALLEST
+    for gradient in gradients:
+        if gradient.dtype not in REAL_DTYPES:
+            gradient = gradient.float()  # no transform of half precision
+        own = binary_scales(gradient, (0, 2, 3))[0].double() * unit
+        scale = torch.maximum(scale, own)
+        xhat = torch.fft.rfft2(gradient * (unit / scale).to(gradient.dtype), norm="ortho")
+        yield torch.view_as_real(xhat).square().sum(-1), scale
 
 
 def _ring_means(half: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -442,7 +499,29 @@ def _reciprocal(values: Tensor) -> Tensor:
     return torch.where(values > 0, 1 / values, 0.0)
 
 
-def _batches(images: object, labels: object, batch_size: int, of: str) -> Iterator[tuple]:
+def _nonzero(scale: Tensor) -> Tensor:
+    """A scale (C, 1, 1) that others can be told by, also where there was no gradient."""
+    return torch.where(scale > 1e-300, scale, 1.0)
+
+
+def _without_probes(method: str, average: str) -> str:
+    """The method for what probes do not give."""
+    if method == "probe":
+        what = "average='mean'" if average == "mean" else "of='loss'"
+        raise ValueError(f"{what} needs method='exact': probes give the mean square over outputs")
+    return "exact"
+
+
+def _as_batch_size(batch_size: int | None, low: int) -> int | None:
+    return None if batch_size is None else as_integer(batch_size, "batch_size", low)
+
+
+def _fitting_batch(stack: Tensor | np.ndarray, n_values: int) -> int:
+    """Images (C, H, W) of a stack that make up so many values, 256 at most."""
+    return max(1, min(256, n_values // math.prod(stack.shape[1:])))
+
+
+def _batches(images: object, labels: object, batch_size: int | None, of: str) -> Iterator[tuple]:
     """Check arguments at once; yield pairs of images (n, C, H, W) and classes (n,) or None."""
     is_stack = isinstance(images, Tensor | np.ndarray)
     if labels is not None and not (of == "loss" and is_stack):
@@ -461,11 +540,12 @@ def _equal_batches(images: object, batch_size: int) -> Iterator[Tensor]:
         yield from as_images(stack, name).tensor_split(n_batches)
 
 
-def _split(stacks: Iterator, batch_size: int, of: str) -> Iterator[tuple]:
+def _split(stacks: Iterator, batch_size: int | None, of: str) -> Iterator[tuple]:
     for name, stack, rest in stacks:
         classes = _classes_beside(rest, len(stack), name) if of == "loss" else None
-        for start in range(0, len(stack), batch_size):
-            part = slice(start, start + batch_size)
+        step = batch_size or _fitting_batch(stack, _BATCH_VALUES)
+        for start in range(0, len(stack), step):
+            part = slice(start, start + step)
             yield as_images(stack[part], name), None if classes is None else classes[part]
 
 
@@ -475,47 +555,100 @@ def _classes_beside(rest: list, n_images: int, name: str) -> Tensor:
     return as_classes(as_labels(rest[0], n_images))
 
 
-def _differentiable_outputs(model: Callable, leaf: Tensor) -> Tensor:
-    """Outputs (n, K) of the model, checked."""
-    with torch.enable_grad():
-        # A model may write into its input, but not into a leaf.
-        outputs = as_outputs(model(leaf.clone()), len(leaf))
-    if not outputs.requires_grad:
-        raise ValueError(CUT_OFF)
-    return outputs
+class _Ways(NamedTuple):
+    """Directions (n, K) of the output to differentiate along, their number and their unit."""
+
+    directions: Iterator[Tensor]
+    count: int
+    unit: Tensor
 
 
-def _directions(outputs: Tensor, n_probes: int, generator: torch.Generator) -> Tensor:
-    """Directions (M, n, K) of the output: its K axes, or random signs if there are probes."""
+def _ways(
+    outputs: Tensor, classes: Tensor | None, n_probes: int, generator: torch.Generator
+) -> _Ways:
+    """The K axes of the output; random signs if there are probes; the loss if there are classes."""
     n, n_outputs = outputs.shape
+    one = torch.ones((), dtype=torch.float64, device=outputs.device)
+    if classes is not None:
+        direction, unit = _loss_direction(outputs, classes)
+        return _Ways(iter([direction]), 1, unit)
     if n_probes == 0:
-        axes = torch.eye(n_outputs, dtype=outputs.dtype, device=outputs.device)
-        return axes[:, None].expand(-1, n, -1)
-    signs = torch.randint(2, (n, n_probes, n_outputs), generator=generator) * 2 - 1
-    return signs.transpose(0, 1).to(outputs)
+        return _Ways(_axes(outputs), n_outputs, one)
+    signs = torch.randint(2, (n, n_probes, n_outputs), generator=generator, dtype=torch.int8)
+    directions = (signs * 2 - 1).transpose(0, 1).to(outputs)
+    return _Ways(iter(directions), n_probes, one / math.sqrt(n_probes))
 
 
-def _loss_direction(outputs: Tensor, classes: Tensor) -> Tensor:
-    """Gradient (1, n, K) of each image's cross-entropy with respect to its outputs."""
+def _axes(outputs: Tensor) -> Iterator[Tensor]:
+    for k in range(outputs.shape[1]):
+        axis = outputs.new_zeros(outputs.shape[1])
+        axis[k] = 1
+        yield axis.expand(len(outputs), -1)
+
+
+def _loss_direction(outputs: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient (n, K) of each image's cross-entropy by its outputs, and its unit.
+
+    1 - p is the sum of the other shares: as a difference it is 0 for confident networks.
+    """
     n_outputs = outputs.shape[1]
-    one_hot = functional.one_hot(as_classes(classes, n_outputs), n_outputs).to(outputs)
-    return (outputs.detach().softmax(1) - one_hot)[None]
+    right = functional.one_hot(as_classes(classes, n_outputs), n_outputs).bool().to(outputs.device)
+    others = outputs.detach().double().softmax(1).masked_fill(right, 0.0)
+    direction = torch.where(right, -others.sum(1, keepdim=True), others)
+    unit = binary_scales(direction, (0, 1))
+    return (direction / unit).to(outputs.dtype), unit.squeeze()
 
 
-def _gradients(outputs: Tensor, leaf: Tensor, directions: Tensor) -> Iterator[Tensor]:
+def _gradients(outputs: Tensor, leaf: Tensor, ways: _Ways, bar: tqdm) -> Iterator[Tensor]:
     """Gradients (n, C, H, W) of the outputs along each direction."""
-    for left, direction in zip(range(len(directions) - 1, -1, -1), directions, strict=True):
+    for left, direction in zip(range(ways.count - 1, -1, -1), ways.directions, strict=True):
         (gradient,) = torch.autograd.grad(
             outputs, leaf, direction, retain_graph=left > 0, allow_unused=True
         )
         if gradient is None:
             raise ValueError(CUT_OFF)
         yield gradient
+        bar.update(len(leaf))
 
 
-def _check_finite(total: _MeanSquare | _MeanSize) -> None:
-    if not torch.isfinite(total.check()):
-        raise ValueError("model has a NaN or infinite gradient on these images")
+def _announce(bar: tqdm, images: object, n_directions: int) -> None:
+    """Let a bar know how many gradients there will be, where the number of images is known."""
+    n_images = length_hint(images if hasattr(images, "shape") else getattr(images, "dataset", ()))
+    if n_images and bar.total is None:
+        bar.total = n_images * n_directions
+        bar.refresh()
+
+
+def _check_finite(sizes: Tensor, total: Moments) -> None:
+    """Raise if the sizes (n, ...) of some image, added last, are not finite."""
+    if not torch.isfinite(total.mean.sum()):
+        bad = (~torch.isfinite(sizes)).flatten(1).any(1).nonzero()
+        which = total.count - len(sizes) + int(bad[0])
+        raise ValueError(f"model has a NaN or infinite gradient on these images, first at {which}")
+
+
+def _error(total: _MeanSquare | _MeanSize) -> float:
+    return _relative_error(total.finish(1))
+
+
+def _relative_error(found: SensitivityMap) -> float:
+    """Standard error of the ring means over themselves, median over all rings but DC."""
+    norm = found.norm()
+    relative = (norm.ring_stderr * _reciprocal(radial_average(norm.values).mean))[0]
+    return relative[1:].median().item() if len(relative) > 1 else relative.item()
+
+
+def _warn_of_error(error: float, until: float, n_images: int) -> None:
+    """Warn if the images ran out."""
+    if math.isnan(error):
+        warnings.warn("until needs a standard error over images, got one image", stacklevel=3)
+    elif error > until:
+        needed = math.ceil(n_images * (error / until) ** 2)
+        warnings.warn(
+            f"the {n_images} images ran out at a relative standard error of {error:.2g}, above "
+            f"until={until:g}: about {needed} would do",
+            stacklevel=3,
+        )
 
 
 def _read_columns(file: BinaryIO) -> dict[str, np.ndarray]:

@@ -516,11 +516,15 @@ NET = small_net()
             ValueError,
             "must depend on the images",
         ),
-        (lambda: measure_sensitivity(NET, IMAGES, n_probes=3), ValueError, "for method='probe'"),
+        (
+            lambda: measure_sensitivity(NET, IMAGES, method="exact", n_probes=3),
+            ValueError,
+            "for method='probe'",
+        ),
         (
             lambda: measure_sensitivity(NET, IMAGES, of="loss", labels=[0, 1, 2]),
             TypeError,
-            "tensor or a numpy array .* got list",
+            "tensor or a numpy array.* got list",
         ),
         (
             lambda: measure_sensitivity(lambda x: NET(x).detach(), IMAGES),
