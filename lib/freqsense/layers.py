@@ -44,6 +44,8 @@ _SECONDS = {
     ),
 }
 
+_HALVES = (torch.float16, torch.bfloat16)
+
 # Direct convolution computes channels in vectors of this many.
 _LANES = 16
 
@@ -67,7 +69,9 @@ class CircularConv2d(nn.Conv2d):
     method : ``"direct"``, ``"fft"``, or ``"auto"`` for the one that :func:`choose_method` expects
         to be faster.
 
-    Shapes: (N, C_in, H, W) to (N, C_out, H, W), float32 or float64.
+    Shapes: (N, C_in, H, W) to (N, C_out, H, W), float32 or float64. Under ``torch.autocast``
+    float32 weights take images of half precision too and give the type of the region, as
+    ``nn.Conv2d`` does; the transforms, which have no bfloat16, compute in float32.
 
     Raises
     ------
@@ -127,7 +131,11 @@ class CircularConv2d(nn.Conv2d):
             method = choose_method(*shapes, self.groups, gradient=gradient)
         if method == "direct" or len(x) == 0:  # transforms refuse an empty batch
             return super().forward(x)
-        return self._convolve_by_fft(x)
+        reduced = _autocast_dtype(self.weight)
+        if reduced is None:
+            return self._convolve_by_fft(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self._convolve_by_fft(x.to(self.weight.dtype)).to(reduced)
 
     def extra_repr(self) -> str:
         """Show the route beside what ``nn.Conv2d`` shows."""
@@ -140,7 +148,8 @@ class CircularConv2d(nn.Conv2d):
             expected = f"(N, {self.in_channels}, H, W)"
             raise ValueError(f"x must have shape {expected}, got {tuple(x.shape)}")
         _check_dtype(self)
-        if x.dtype != self.weight.dtype:
+        reduced = _autocast_dtype(self.weight)
+        if x.dtype != self.weight.dtype and (reduced is None or x.dtype not in _HALVES):
             raise TypeError(f"x must be {self.weight.dtype}, as the weights, got {x.dtype}")
         _check_fits(self.kernel_size, sides(x))
 
@@ -550,6 +559,14 @@ def _extent(layer: nn.Conv2d) -> tuple[int, ...]:
     """Rows and columns that a kernel spans, gaps of a dilation included."""
     pairs = zip(layer.kernel_size, layer.dilation, strict=True)
     return tuple(dilation * (side - 1) + 1 for side, dilation in pairs)
+
+
+def _autocast_dtype(weight: Tensor) -> torch.dtype | None:
+    """Type that a convolution of these weights gives under autocast, which spares float64."""
+    kind = weight.device.type
+    if weight.dtype != torch.float32 or not torch.is_autocast_enabled(kind):
+        return None
+    return torch.get_autocast_dtype(kind)
 
 
 def _check_dtype(layer: nn.Conv2d) -> None:

@@ -317,6 +317,39 @@ def test_gradients_of_the_fft_route(case):
         assert torch.allclose(mine.grad, other.grad, atol=TIGHT)
 
 
+@pytest.mark.parametrize("method", ["direct", "fft"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_under_autocast_it_is_a_drop_in_too(method, dtype):
+    """After a layer that gives half precision, and forwards and backwards."""
+    results = []
+    for layer in pair(CASES[1], method, torch.float32):
+        first = nn.Conv2d(4, 4, 1, bias=False)
+        first.weight.data = torch.eye(4)[..., None, None]
+        x = noise(2, 4, 7, 9, dtype=torch.float32).requires_grad_()
+        with torch.autocast("cpu", dtype):
+            y = layer(first(x))
+        assert y.dtype == dtype
+        y.float().square().sum().backward()
+        results.append([y.float(), x.grad, layer.weight.grad, layer.bias.grad])
+    for mine, other in zip(*results, strict=True):
+        assert torch.allclose(
+            mine, other, rtol=0, atol=4 * torch.finfo(dtype).eps * other.abs().max()
+        )
+
+
+def test_autocast_spares_float64_and_ends_where_it_is_turned_off():
+    ours, theirs = pair(CASES[1])
+    x = noise(2, 4, 7, 9)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(ours(x), theirs(x), atol=TIGHT)
+        with pytest.raises(TypeError, match="must be torch.float64.*got torch.bfloat16"):
+            ours(x.bfloat16())
+        with torch.autocast("cpu", enabled=False):
+            assert ours.float()(x.float()).dtype == torch.float32
+            with pytest.raises(TypeError, match="must be torch.float32.*got torch.bfloat16"):
+                ours(x.bfloat16())
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_cuda_device_gives_what_the_cpu_gives(dtype):
