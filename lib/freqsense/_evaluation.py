@@ -125,7 +125,8 @@ def eval_mode(
         yield device, None
         return
     modes = [(module, module.training) for module in model.modules()]
-    flags = [(weight, weight.requires_grad) for weight in model.parameters()]
+    made = [weight for weight in model.parameters() if not nn.parameter.is_lazy(weight)]
+    flags = [(weight, weight.requires_grad) for weight in made]
     floating = [weight for weight, _ in flags if weight.is_floating_point()]
     home = next((each.device for each in chain(model.parameters(), model.buffers())), None)
     try:

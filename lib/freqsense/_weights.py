@@ -7,8 +7,9 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import torch
 from torch import Tensor
@@ -88,7 +89,7 @@ def _guess(file: BinaryIO, head: bytes) -> str:
     if head.startswith(b"\x80"):
         return "a pickle that torch.save did not write: it may run code, which is refused"
     try:
-        fields = set(_protobuf_fields(file))
+        fields = set(islice(_protobuf_fields(file), 100_000))
     except (IndexError, ValueError):
         fields = set()
     if 7 in fields and max(fields) <= 25:
@@ -140,9 +141,9 @@ def check_whole(path: Path, kind: str) -> None:
         )
 
 
-def what_is_unchecked(path: Path, kind: str) -> str | None:
+def what_is_unchecked(path: Path) -> str | None:
     """One sentence where damage to the numbers of a file could not be seen."""
-    if kind == ARCHIVE:
+    if (kind := kind_of(path)) == ARCHIVE:
         with zipfile.ZipFile(path) as archive:
             checked = any(member.CRC for member in archive.infolist())
     else:
@@ -182,7 +183,7 @@ def _digest_of_file(path: Path) -> str:
 # Content
 
 
-def read_content(path: Path, kind: str) -> object:
+def read_content(path: Path, kind: str) -> Any:
     """Read what torch.save or safetensors wrote; nothing in it is run."""
     if kind == SAFETENSORS:
         with extra("safetensors"):
@@ -190,35 +191,36 @@ def read_content(path: Path, kind: str) -> object:
     try:
         if kind == SAFETENSORS:
             return load_file(path)
+        # Mapped, an archive takes no memory before its weights are found to fit.
+        mapped = kind == ARCHIVE
         with warnings.catch_warnings(action="ignore"):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # whatever damaged or hostile bytes lead to
         raise ValueError(f"{_expected(path)}, got {_what_came(path, kind, error)}") from error
 
 
 def take_weights(path: Path, content: object) -> tuple[dict[str, Tensor], list[str]]:
     """Tensors by name, out of the part of a training checkpoint that holds them, which is said."""
-    whole, taken = content, []
-    while not _holds_tensors(content):
-        parts = [name for name in _PARTS if isinstance(content, dict) and content.get(name)]
-        named = [name for name in parts if isinstance(content[name], dict)]  # type: ignore[index]
-        if not named or len(taken) > 8:  # a dict may hold itself
-            raise ValueError(f"{_expected(path)}, got {_describe(path, content)}")
-        taken.append(named[0])
-        content = content[named[0]]  # type: ignore[index]
-    check_tensors(path, content)
-    if not taken:
-        return content, []
-    others = ", ".join(str(name) for name in whole if name != taken[0]) or "nothing else"
-    return content, [f"weights are {'/'.join(taken)} of the file, which also holds {others}"]
+    weights, taken = content, list[str]()
+    while isinstance(weights, dict) and not _holds_tensors(weights):
+        part = next((name for name in _PARTS if isinstance(weights.get(name), dict)), None)
+        if part is None or len(taken) > 8:  # a dict may hold itself
+            break
+        taken.append(part)
+        weights = weights[part]
+    weights = as_tensors(path, weights)
+    if not (taken and isinstance(content, dict)):
+        return weights, []
+    others = ", ".join(str(name) for name in content if name != taken[0]) or "nothing else"
+    return weights, [f"weights are {'/'.join(taken)} of the file, which also holds {others}"]
 
 
-def check_tensors(path: Path, weights: object) -> None:
-    """Raise unless all is tensors by name, each with its numbers, no more than the file has."""
-    if not _holds_tensors(weights):
-        raise ValueError(f"{_expected(path)}, got {_describe(path, weights)}")
+def as_tensors(path: Path, content: object) -> dict[str, Tensor]:
+    """Return tensors by name, if each has its numbers, and no more than the file has."""
+    if not _holds_tensors(content):
+        raise ValueError(f"{_expected(path)}, got {_describe(path, content)}")
     size = path.stat().st_size
-    for name, value in weights.items():
+    for name, value in content.items():
         if value.is_quantized:
             got = "a quantized tensor"
         elif value.layout != torch.strided:
@@ -229,10 +231,11 @@ def check_tensors(path: Path, weights: object) -> None:
             got = f"shape {tuple(value.shape)}, more than the file has"
         else:
             continue
-        raise ValueError(f"{path} must hold plain tensors, got {got} for {name}")
+        raise ValueError(f"{path} must hold plain tensors, got {got} for {name!r}")
+    return content
 
 
-def _holds_tensors(content: object) -> bool:
+def _holds_tensors(content: object) -> TypeGuard[dict[str, Tensor]]:
     return (
         isinstance(content, dict)
         and bool(content)
@@ -248,8 +251,10 @@ def _describe(path: Path, content: object) -> str:
     if parts:
         save = f"torch.save(torch.load({path.name!r})[{parts[0]!r}], 'weights.pt')"
         return f"parts {', '.join(map(repr, parts))}: {save} saves one"
-    name, value = next((n, v) for n, v in content.items() if not isinstance(v, Tensor))
-    return f"{type(value).__name__} for {name!r}"
+    others = [(name, part) for name, part in content.items() if not isinstance(part, Tensor)]
+    if not others or len(others) == len(content):
+        return f"a dict of {', '.join(map(repr, list(content)[:8]))}"
+    return f"{type(others[0][1]).__name__} for {others[0][0]!r}"
 
 
 def _what_came(path: Path, kind: str, error: Exception) -> str:
@@ -257,20 +262,15 @@ def _what_came(path: Path, kind: str, error: Exception) -> str:
         return "a file that is damaged or of another kind"
     pickled = _pickle_of(path, kind)
     asked = re.search(r"GLOBAL (\S+)", str(error))
-    what = f"asks to run {asked[1]}" if asked else "may run code"
-    load = f"torch.save(torch.load({path.name!r}, weights_only=False)"
+    refused = f"{f'asks to run {asked[1]}' if asked else 'may run code'}, which is refused"
+    remedy = f"if you trust who made it, save its weights alone: content = torch.load({path.name!r}"
+    remedy += ", weights_only=False); torch.save({}, 'weights.pt')"
     if b"torch.nn.modules." in pickled:
-        return (
-            f"a whole pickled module that {what}, which is refused: if you trust who made it, save "
-            f"its weights alone, {load}.state_dict(), 'weights.pt')"
-        )
-    got = f"a pickle that {what}, which is refused"
+        return f"a whole pickled module that {refused}: {remedy.format('content.state_dict()')}"
     part = next((name for name in _PARTS if _has_string(pickled, name)), None)
     if part is None:
-        return got
-    return (
-        f"{got}: if you trust who made it, save its weights alone, {load}[{part!r}], 'weights.pt')"
-    )
+        return f"a pickle that {refused}"
+    return f"a pickle that {refused}: {remedy.format(f'content[{part!r}]')}"
 
 
 def _pickle_of(path: Path, kind: str) -> bytes:

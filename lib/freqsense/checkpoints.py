@@ -7,16 +7,17 @@ import importlib
 import io
 import logging
 import warnings
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from torch.overrides import TorchFunctionMode
 
@@ -93,8 +94,9 @@ def write_checkpoint(path: Path, model: nn.Module, description: dict) -> None:
     atomic_write(path, content.getvalue())
 
 
-def read_file(path: Path, trust: bool) -> dict | ExportedProgram:
+def read_file(path: str | Path, trust: bool) -> dict | ExportedProgram:
     """Read a checkpoint, named tensors, or a program; only the last may run code, if trusted."""
+    path = Path(path)
     kind = _weights.kind_of(path)
     if kind == _weights.PROGRAM and not trust:
         # torch.export.load unpickles without weights_only where an archive asks for it, evaluates
@@ -108,14 +110,14 @@ def read_file(path: Path, trust: bool) -> dict | ExportedProgram:
     if kind == _weights.PROGRAM:
         return _read_program(path)
     content = _weights.read_content(path, kind)
-    if isinstance(content, dict) and is_checkpoint(content):
+    if is_checkpoint(content):
         _check_checkpoint(path, content)
     else:
         _weights.take_weights(path, content)
     return content
 
 
-def is_checkpoint(content: object) -> bool:
+def is_checkpoint(content: object) -> TypeGuard[dict]:
     """Whether the content of a file says that it is a checkpoint of this library."""
     return isinstance(content, dict) and content.get("format") == _FORMAT
 
@@ -149,23 +151,16 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     ...     checkpoints.read_weights(f"{folder}/net.pt")
     {'bias': tensor([1., 1.])}
     """
-    path = Path(path)
-    kind = _weights.kind_of(path)
-    if kind == _weights.PROGRAM:
-        raise ValueError(f"{path} must be a file of weights, got an exported program")
-    _weights.check_whole(path, kind)
-    content = _weights.read_content(path, kind)
-    if isinstance(content, dict) and is_checkpoint(content):
-        _check_checkpoint(path, content)
-        return content["state_dict"]
-    return _weights.take_weights(path, content)[0]
+    weights, _ = _take_weights(Path(path), read_file(Path(path), trust=False))
+    return {name: value.clone() for name, value in weights.items()}  # apart from the mapped file
 
 
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """Return a copy of a module with the weights of a file, all of which must fit.
 
     A prefix that wrappers put before every name (``module.``, ``model.``, ``_orig_mod.``) is
-    stripped; a warning says so.
+    stripped, and a training checkpoint's weights are taken as by :func:`read_weights`; warnings say
+    so, and where a file holds no checksums.
 
     Raises
     ------
@@ -173,8 +168,9 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
         If a file does not hold weights, or these do not fit the module: those that are missing,
         unexpected or of another shape are named. The module stays as it was.
     """
-    loaded = copy.deepcopy(model)
-    for note in _put_weights(Path(path), loaded, read_weights(path)):
+    path, loaded = Path(path), copy.deepcopy(model)
+    weights, notes = _take_weights(path, read_file(path, trust=False))
+    for note in notes + _put_weights(path, loaded, weights):
         warnings.warn(note, stacklevel=2)
     return loaded
 
@@ -218,16 +214,11 @@ def open_network(
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     >>> network = checkpoints.open_network(model=net, sides=(16, 16))
     >>> network.channels, network.notes
-    (1, ['images of 1 channel: those of 3 were refused'])
+    (1, ['the network takes images of 1 channel, and none of 3'])
     """
-    if path is None:
-        content = None
-    else:
-        path = Path(path)
-        content = read_file(path, trust)
     return make_network(
-        path,
-        content,
+        None if path is None else Path(path),
+        None if path is None else read_file(path, trust),
         sides,
         architecture=architecture,
         width=width,
@@ -258,16 +249,17 @@ def make_network(
             raise ValueError(f"{path} tells its network itself: leave out {', '.join(told)}")
         if isinstance(content, ExportedProgram):
             return _run_program(content)
-        return _of_checkpoint(path, content)
+        return _of_checkpoint(content, path)
     if factory is not None:
         if len(told) > 1 + (channels is not None):
             raise ValueError(f"--model tells the network: leave out {', '.join(told[:-1])}")
         return _of_factory(path, content, factory, sides, channels)
-    if path is None or architecture is None or width is None:
+    if path is None or content is None:
+        raise ValueError("a network is a file, or --model PACKAGE.MODULE:FUNCTION, got neither")
+    if architecture is None or width is None:
         raise ValueError(
-            f"{'no file' if path is None else path} holds weights alone: give --architecture NAME "
-            "--width N, or --model PACKAGE.MODULE:FUNCTION, got "
-            f"{' and '.join(told) or 'neither'}"
+            f"{path} holds weights alone: give --architecture NAME --width N, or "
+            f"--model PACKAGE.MODULE:FUNCTION, got {' and '.join(told) or 'neither'}"
         )
     return _of_weights(path, content, architecture, width, sides, channels)
 
@@ -280,7 +272,7 @@ def _digest(weights: dict[str, Tensor]) -> str:
     hashed = hashlib.sha256()
     for name, value in weights.items():
         hashed.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        hashed.update(value.detach().contiguous().flatten().view(torch.uint8).numpy())
+        hashed.update(value.detach().contiguous().flatten().view(torch.uint8).numpy().data)
     return hashed.hexdigest()
 
 
@@ -289,7 +281,7 @@ def _check_checkpoint(path: Path, content: dict) -> None:
         raise ValueError(
             f"{path} must be a whole checkpoint, but lacks {', '.join(sorted(lacking))}"
         )
-    _weights.check_tensors(path, content["state_dict"])
+    _weights.as_tensors(path, content["state_dict"])
     as_image_shape(content["shape"])
     for name in ("width", "n_outputs", "seed"):
         as_integer(content[name], f"{name} of {path}", 0)
@@ -298,12 +290,12 @@ def _check_checkpoint(path: Path, content: dict) -> None:
             raise TypeError(f"{name} of {path} must be a list, got {content[name]!r}")
         for value in content[name]:
             as_real(value, f"{name} of {path}")
-    # Files of earlier versions have no digest; PyTorch's checksums are read in any case.
-    if content.get("digest", found := _digest(content["state_dict"])) != found:
+    # Files of earlier versions have no digest.
+    if "digest" in content and content["digest"] != _digest(content["state_dict"]):
         raise ValueError(f"{path} is damaged: its weights are not those that its digest is of")
 
 
-def _of_checkpoint(path: Path, content: dict) -> Network:
+def _of_checkpoint(content: dict, path: Path | None) -> Network:
     description = {name: content[name] for name in _DESCRIPTION}
     model = _build(path, content["state_dict"], **description)
     return Network(
@@ -325,7 +317,7 @@ def _of_weights(
 ) -> Network:
     if sides is None:
         raise ValueError("weights of an architecture need sides=(H, W), those of the images")
-    weights, notes = _weights.take_weights(path, content)
+    weights, notes = _take_weights(path, content)
     head = weights.get("head", weights.get("head.weight"))
     if head is None or head.ndim < 2:
         got = ", ".join(list(weights)[:8])
@@ -335,7 +327,7 @@ def _of_weights(
         pixels = sides[0] * sides[1]
         channels = kernels[0].shape[1] if kernels else max(1, head.shape[1] // pixels)
     shape = (channels, *sides)
-    description = {"architecture": architecture, "width": width, "shape": shape}
+    description: dict[str, Any] = {"architecture": architecture, "width": width, "shape": shape}
     description |= {"n_outputs": len(head), "seed": 0}
     try:
         model = _build(path, weights, **description)
@@ -346,7 +338,7 @@ def _of_weights(
 
 
 def _build(
-    path: Path, weights: dict[str, Tensor], architecture: str, **description: Any
+    path: Path | None, weights: dict[str, Tensor], architecture: str, **description: Any
 ) -> nn.Module:
     """Build a network with weights that fit it; others are refused before it takes memory."""
     try:
@@ -381,14 +373,23 @@ class _OnMeta(TorchFunctionMode):
 # Weights and modules
 
 
-def _put_weights(path: Path, model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
+def _take_weights(path: Path, content: dict | ExportedProgram) -> tuple[dict, list[str]]:
+    """Tensors by name of what was read, and sentences on where they lay."""
+    if is_checkpoint(content):
+        return content["state_dict"], []
+    weights, notes = _weights.take_weights(path, content)
+    unchecked = _weights.what_is_unchecked(path)
+    return weights, [*notes, unchecked] if unchecked else notes
+
+
+def _put_weights(path: Path | None, model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
     """Load weights, and return what was stripped or left out for it, or say what does not fit."""
-    own = model.state_dict()
+    own = {n: value for n, value in model.state_dict().items() if isinstance(value, Tensor)}
     weights, notes = _without_prefix(own, weights)
     for name in own.keys() & weights.keys():
-        if _kind_of_number(own[name]) != _kind_of_number(weights[name]):
-            got, needed = weights[name].dtype, own[name].dtype
-            raise ValueError(f"{path} must fit the network, got {name} of {got}, not {needed}")
+        if not _keeps_numbers(weights[name], own[name]):
+            types = f"{weights[name].dtype}, not {own[name].dtype}"
+            raise ValueError(f"{path} must fit the network, got {name} of {types}")
     try:
         model.load_state_dict(weights)
     except Exception as error:  # also what a module's own rules raise
@@ -415,8 +416,8 @@ def _without_prefix(
         return weights, []
     stripped = {name: value for name, value in weights.items() if name not in others}
     if hasattr(weights, "_metadata"):
-        stripped = type(weights)(stripped)
-        stripped._metadata = weights._metadata  # versions of modules, which load_state_dict reads
+        stripped = OrderedDict(stripped)  # which can have attributes
+        stripped.__dict__["_metadata"] = weights._metadata  # versions of modules, for them to read
     consume_prefix_in_state_dict_if_present(stripped, prefix)
     notes = [f"prefix {prefix!r} stripped from the names of weights"]
     if others:
@@ -424,10 +425,13 @@ def _without_prefix(
     return stripped, notes
 
 
-def _kind_of_number(value: Tensor) -> str:
-    if value.is_complex():
-        return "complex"
-    return "real" if value.is_floating_point() else str(value.dtype == torch.bool)
+def _keeps_numbers(value: Tensor, own: Tensor) -> bool:
+    """Whether a copy of a tensor into another type holds the same numbers, rounded at most."""
+    if value.is_floating_point() and own.dtype == torch.int64:
+        # A count of batches, where all was saved in half precision.
+        return torch.equal(value, value.long().to(value.dtype))
+    kinds = [(x.is_complex(), x.is_floating_point(), x.dtype == torch.bool) for x in (value, own)]
+    return kinds[0] == kinds[1]
 
 
 def _misfits(own: dict[str, Tensor], weights: dict[str, Tensor]) -> str:
@@ -460,14 +464,15 @@ def _of_factory(
 ) -> Network:
     target = _find(factory) if isinstance(factory, str) else factory
     model = _make_module(target, str(factory))
+    lazy = any(nn.parameter.is_lazy(weight) for weight in model.parameters())
     notes: list[str] = []
-    if path is not None:
-        weights, notes = _weights.take_weights(path, content)
+    if path is not None and content is not None:
+        weights, notes = _take_weights(path, content)
         if isinstance(target, nn.Module):
             model = copy.deepcopy(model)
         notes = [*notes, *_put_weights(path, model, weights)]
     make = None
-    if path is not None and not isinstance(target, nn.Module):
+    if path is not None and not (lazy or isinstance(target, nn.Module)):
         make = partial(_make_untrained, target, str(factory))
     if sides is not None:
         channels, tried = _try_channels(model, sides, channels)
@@ -480,7 +485,7 @@ def _find(spec: str) -> Any:
     module, colon, expression = spec.partition(":")
     wrong = ValueError(
         "--model must be PACKAGE.MODULE:FUNCTION or PACKAGE.MODULE:FUNCTION(...) with literals as "
-        f"arguments, got {spec!r}"
+        f"arguments, got {spec[:80]!r}"
     )
     if not (module and colon and expression):
         raise wrong
@@ -544,8 +549,9 @@ def _try_channels(
             continue
         if channels is not None:
             return n_channels, []
-        noted = ["images of 3 channels: tried first"] if n_channels == 3 else []
-        return n_channels, noted or ["images of 1 channel: those of 3 were refused"]
+        if n_channels == 3:
+            return 3, ["the network takes images of 3 channels; 1 was not tried"]
+        return 1, ["the network takes images of 1 channel, and none of 3"]
     raise ValueError(
         f"the network cannot be applied to images {'; nor to '.join(refused)}; "
         "--size N makes other images, --channels N other channels"
@@ -559,9 +565,7 @@ def _make_untrained(target: Callable[[], nn.Module], spec: str, seed: int) -> nn
     """Call a function anew; where it always makes the same weights, draw them again by layers."""
     first, second = (_call_seeded(target, spec, each) for each in (seed, seed + 1))
     pairs = zip(first.parameters(), second.parameters(), strict=True)
-    if any(not nn.parameter.is_lazy(a) and not torch.equal(a, b) for a, b in pairs):
-        return first
-    return _reset(first, seed)
+    return _reset(first, seed) if all(torch.equal(*pair) for pair in pairs) else first
 
 
 def _call_seeded(target: Callable[[], nn.Module], spec: str, seed: int) -> nn.Module:
@@ -577,7 +581,8 @@ def _reset(model: nn.Module, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         for name, module in twin.named_modules():
             reset = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))
-            if reset is not None:
+            # A lazy layer that has met no image yet resets nothing.
+            if reset is not None and not isinstance(module, LazyModuleMixin):
                 reset()
             elif next(module.parameters(recurse=False), None) is not None:
                 lacking.append(f"{name or 'the network itself'} ({type(module).__name__})")
