@@ -32,6 +32,21 @@ def write_archive(path, members, level=9):
     return path
 
 
+def hostile(name, kind=tarfile.REGTYPE, target=""):
+    """Header of a member of some kind."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    info.size = 100 if kind == tarfile.REGTYPE else 0
+    return info
+
+
+def as_members(batches):
+    """Members of an archive (name -> bytes) with these batches (name -> records)."""
+    return {"cifar-10-batches-bin/batches.meta.txt": b"airplane\n"} | {
+        name: records.tobytes() for name, records in batches.items()
+    }
+
+
 def jpeg_arrays(n, *, size=32, mode="RGB"):
     """Arrays of a file of n JPEG images, image k of red 20 k in its right half, of class k % 10.
 
