@@ -5,7 +5,10 @@ import hashlib
 import json
 import math
 import os
+import pickle
 import platform
+import reprlib
+import signal
 import threading
 import time
 import traceback
@@ -31,6 +34,8 @@ Values = dict[str, tuple[tuple[str, ...], np.ndarray]]  # name -> (dims, array)
 Outcome = tuple[dict[str, Any], Values | None]  # the record of a run; its values if it did not fail
 
 _CONNECT = 5  # seconds that a scheduler has to answer
+
+_WIDEST = 8  # bytes of a number that netCDF holds
 
 _ONE_RUN_A_PROCESS = threading.Lock()  # threads of a Dask worker share seeds and thread counts
 
@@ -60,7 +65,7 @@ def execute(run: Run) -> Outcome:
             )
         with _ONE_RUN_A_PROCESS, _reproducible_state(run.configuration):
             returned = run.function(**copy.deepcopy(run.configuration))
-        values = _as_values(returned, run.configuration)
+        values = as_values(returned, run.configuration)
     except (Exception, SystemExit) as error:
         return describe(run, error), None
     return describe(run) | {"seconds": round(time.perf_counter() - start, 3)}, values
@@ -101,10 +106,11 @@ def _reproducible_state(configuration: dict) -> Iterator[None]:
             torch.set_num_threads(n_threads)
 
 
-def _as_values(returned: object, axes: dict) -> Values:
+def as_values(returned: object, axes: dict) -> Values:
     """Return the values of a run as name -> (dims, array), checked."""
     if not isinstance(returned, dict) or not returned:
-        raise TypeError(f"a run must return a dict of named values, not empty, got {returned!r}")
+        got = reprlib.repr(returned)
+        raise TypeError(f"a run must return a dict of named values, not empty, got {got}")
     values: Values = {}
     for name, value in returned.items():
         dims, array = value if isinstance(value, tuple) and len(value) == 2 else ((), value)
@@ -113,7 +119,7 @@ def _as_values(returned: object, axes: dict) -> Values:
         for label in (name, *dims):
             if not isinstance(label, str) or not label.isidentifier() or label in axes:
                 raise ValueError(f"names and dims must be identifiers and no axes, got {label!r}")
-        if array.dtype.kind not in "biuf":
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > _WIDEST:
             raise TypeError(f"{name} must be real numbers, got {array.dtype}")
         if len(set(dims)) != array.ndim or len(dims) != array.ndim:
             raise ValueError(
@@ -208,7 +214,8 @@ def _visible_devices() -> list[str]:
 
 
 def _start_worker(parent: int, devices: list[str]) -> None:
-    """Give a new process its GPU, and see to it that it does not outlive a killed parent."""
+    """Give a new process its GPU, and see to it that it ends with its parent, and not before."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both, and the parent answers it
     if devices:
         number = int(current_process().name.rpartition("-")[2])  # LokyProcess-1, -2, ...
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[(number - 1) % len(devices)]
@@ -235,24 +242,50 @@ def connect(scheduler: str) -> "Client":
 def run_on_cluster(
     runs: list[Run], client: "Client", deadline: float = math.inf
 ) -> Generator[Outcome, None, None]:
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
-    address = client.scheduler_info()["address"]
-    if runs and not client.scheduler_info()["workers"]:
-        warnings.warn(
-            f"the scheduler at {address} has no workers yet; start some: dask worker {address}",
-            stacklevel=3,
-        )
-    futures = {client.submit(execute_before, deadline, run, pure=False): run for run in runs}
     try:
+        address = client.scheduler_info()["address"]
+        if runs:
+            _check_cluster(client, address, runs[0])
+        futures = {client.submit(execute_before, deadline, run, pure=False): run for run in runs}
         for future in as_completed(list(futures), loop=client.loop):
             run = futures.pop(future)
             if future.status == "finished":
                 if outcome := future.result():
                     yield outcome
-            elif future.status == "error":  # it took several workers down, or cannot be sent
-                yield describe(run, future.exception()), None
-            else:
+            elif future.status != "error":
                 raise ConnectionError(f"the Dask scheduler at {address} was lost")
+            elif isinstance(error := future.exception(), KilledWorker):
+                yield describe(run, error), None
+            else:  # it has never begun, so it has not failed
+                raise _cannot_load("a worker", address, run, error)
     finally:
         client.close()  # which cancels what is under way
+
+
+def _check_cluster(client: "Client", address: str, run: Run) -> None:
+    """Raise unless the scheduler and all workers that are there can load what they are sent."""
+    from distributed.protocol.pickle import dumps
+
+    sent = dumps((execute_before, run))
+    places = {"the scheduler": client.run_on_scheduler, "each worker": client.run}
+    for place, load in places.items():
+        try:
+            load(pickle.loads, sent)
+        except OSError:
+            continue  # who is lost by now cannot be asked, and does no run
+        except Exception as error:  # whatever an import there leads to
+            raise _cannot_load(place, address, run, error) from error
+    if not client.scheduler_info()["workers"]:
+        warnings.warn(
+            f"the scheduler at {address} has no workers yet; start some: dask worker {address}",
+            stacklevel=4,
+        )
+
+
+def _cannot_load(place: str, address: str, run: Run, error: BaseException) -> ImportError:
+    return ImportError(
+        f"{place} at {address} must be able to import freqsense and {run.function.__module__}, "
+        f"got: {error!r}; start it in an environment and a folder where they are found"
+    )

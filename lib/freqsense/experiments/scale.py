@@ -19,12 +19,13 @@ from freqsense import models, training
 from freqsense._checks import as_choice, as_integer, as_positive
 from freqsense._files import atomic_write
 from freqsense.experiments import runs
+from freqsense.experiments._records import read_json
 from freqsense.experiments._specs import DATA, split_spec
 from freqsense.experiments._workers import Run, run_here
 from freqsense.experiments.sweep import Sweep
 from freqsense.sensitivity import measure_sensitivity
 
-__all__ = ["PAPER_NETWORKS", "Loading", "Timing", "plan_paper", "run_paper"]
+__all__ = ["PAPER_NETWORKS", "Loading", "Timing", "plan_paper", "read_plan", "run_paper"]
 
 # In the order of what each adds: where time runs out, the last ones are missing.
 PAPER_NETWORKS = (
@@ -46,6 +47,18 @@ _SETTINGS: dict[str, Any] = {
     "decay": "weights",
     "augment": True,
 }
+# What a plan holds, and the axes of its grid that are told of it.
+_PLAN = {"freqsense": str, "asked": dict, "grid": dict}
+_TOLD = (
+    "architecture",
+    "image_filter",
+    "data",
+    "width",
+    "n_train",
+    "steps",
+    "batch_size",
+    "precision",
+)
 _DATA_SETS = ("cifar10", "cifar10_jpeg")
 _SHAPE = (3, 32, 32)  # of an image of theirs
 _N_CLASSES = 10
@@ -283,7 +296,7 @@ def run_paper(
     split_spec(data, "data", DATA)
     asked = {"data": data, "width": as_integer(width, "width", 1)}
     n_workers = as_integer(n_workers, "n_workers", 1)
-    grid = _read_plan(Path(folder), asked)
+    grid = _grid_as_planned(Path(folder), asked)
     if grid is None:
         grid = _make_plan(data, width, n_workers, deadline)
         _write_plan(Path(folder), asked, grid)
@@ -299,22 +312,41 @@ def run_paper(
     return sweep
 
 
-def _read_plan(folder: Path, asked: dict[str, Any]) -> dict[str, list] | None:
-    """Return the grid of the plan in a folder, None if there is none."""
+def read_plan(folder: Path) -> dict[str, Any] | None:
+    """Return the plan in a folder: what was asked for, its version and grid; None if there is none.
+
+    Parameters
+    ----------
+    folder : as for :func:`run_paper`.
+
+    Raises
+    ------
+    NotADirectoryError, ValueError
+        If the folder is a file, or the file is no plan.
+    """
     path = folder / "plan.json"
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"folder must be a folder, got the file {folder}")
     if not path.exists():
         return None
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-        made_for, grid = plan["asked"] | {"freqsense": plan["freqsense"]}, dict(plan["grid"])
-    except (ValueError, TypeError, KeyError) as error:
+        plan = read_json(path)
+        _ = [plan["grid"][axis][0] for axis in _TOLD]
+        return {name: kind(plan[name]) for name, kind in _PLAN.items()}
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         raise ValueError(f"{path} must be a plan, got: {error!r}") from error
+
+
+def _grid_as_planned(folder: Path, asked: dict[str, Any]) -> dict[str, list] | None:
+    """The grid of the plan in a folder, which must be of what is asked for; None without one."""
+    if (plan := read_plan(folder)) is None:
+        return None
+    made_for = plan["asked"] | {"freqsense": plan["freqsense"]}
     wanted = asked | {"freqsense": freqsense.__version__}
     if made_for != wanted:
+        path = folder / "plan.json"
         raise ValueError(f"{path} must be of {wanted}, got one of {made_for}: use another folder")
-    return grid
+    return plan["grid"]
 
 
 def _write_plan(folder: Path, asked: dict[str, Any], grid: dict[str, list]) -> None:

@@ -10,9 +10,8 @@ import shlex
 import sys
 import time
 import warnings
-import zipfile
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +24,8 @@ import freqsense
 from freqsense._checks import as_choice, as_integer, as_positive
 from freqsense._extras import extra
 from freqsense._files import atomic_replace, atomic_write
+from freqsense.experiments._records import Result, read_failure, read_result
+from freqsense.experiments._table import Table
 from freqsense.experiments._workers import (
     Run,
     connect,
@@ -41,6 +42,10 @@ __all__ = ["Sweep"]
 
 _LEFTOVER = 3600  # seconds after which a temporary file belongs to a killed process
 
+_MOST_RUNS = 100_000  # a file each, in one folder
+
+_INT64 = range(-(2**63), 2**63)  # what netCDF holds
+
 
 class Sweep:
     """A grid of runs of one function, each stored in a folder and never computed twice.
@@ -49,7 +54,8 @@ class Sweep:
     name of the run, the whole configuration (the values of the axes and the defaults of the
     function's other parameters) and the version of this library. Neither the file in which the
     function stands nor its body is part of that: after a change of the body, use a new folder. A
-    file is complete or not there, whenever the process is killed; a damaged one is computed again.
+    file is complete or not there, whenever the process is killed; a damaged one is named in a
+    warning and computed again.
 
     Every run computes with one torch thread, and the global generators of NumPy and torch are
     seeded from the configuration alone, so that a result depends neither on the order of the runs
@@ -70,7 +76,7 @@ class Sweep:
     ------
     TypeError, ValueError
         If an axis is not a parameter of the function, a parameter has no value, an axis is empty or
-        repeats a value, or a value is not one of JSON.
+        repeats a value, a value is not one of JSON, or there are more than 100,000 runs.
 
     Examples
     --------
@@ -95,6 +101,7 @@ class Sweep:
     ):
         self._defaults = _check_function(function, grid)
         self.grid = _check_grid(grid)
+        _check_count(self.grid)
         self.folder = Path(folder)
         self.name = _as_run_name(function.__name__ if name is None else name)
         points = (
@@ -128,10 +135,10 @@ class Sweep:
 
         Raises
         ------
-        ConnectionError, ImportError, TypeError
+        ConnectionError, ImportError, KeyboardInterrupt, OSError, TypeError
             As :meth:`compute` does.
         ValueError
-            Likewise, or if two runs return different names, dims or shapes.
+            Likewise, and as :meth:`dataset` does.
         """
         as_integer(n_workers, "n_workers", 1)
         _import_extra()  # before hours of work
@@ -142,14 +149,9 @@ class Sweep:
             retry_failures=retry_failures,
             progress=progress,
         )
-        results = [self._read_result(run) for run in self._runs]
-        if failures := self._failures(results):
-            warnings.warn(
-                f"{len(failures)} of {len(self._runs)} runs failed, the first with "
-                f"{failures[0]['error'].splitlines()[0]}; tracebacks are in {self.folder}/*.json",
-                stacklevel=2,
-            )
-        return self._assemble(results, failures)
+        dataset = self.dataset()
+        self._warn_of_missing(dataset, all_done=minutes is None)
+        return dataset
 
     def compute(
         self,
@@ -167,11 +169,11 @@ class Sweep:
         One worker is this process. More are processes of joblib; where there are GPUs, each gets
         one through ``CUDA_VISIBLE_DEVICES``, in turn: more workers than GPUs share them. Workers of
         a Dask cluster are started beside it, for one GPU each with
-        ``CUDA_VISIBLE_DEVICES=0 dask worker ADDRESS --nthreads 1`` and so on; they need this
-        library and the module of the function, but not the folder.
+        ``CUDA_VISIBLE_DEVICES=0 dask worker ADDRESS --nthreads 1`` and so on; they and the
+        scheduler need this library and the module of the function, but not the folder.
 
         A run that raises, or takes its worker down, is recorded with its traceback and the rest
-        goes on.
+        goes on. What ends all of it early, Ctrl-C or a full disk, says how many runs are stored.
 
         Parameters
         ----------
@@ -187,17 +189,22 @@ class Sweep:
             If no scheduler answers at the address, within seconds, or it is lost later.
         ImportError
             If joblib is not installed and there are several workers, or the extra ``cluster``
-            where there is a scheduler.
+            where there is a scheduler; or if the scheduler or a worker beside it cannot import the
+            function. Nothing is recorded as failed then.
+        OSError
+            If a run cannot be stored.
         TypeError, ValueError
-            If an argument is of the wrong kind or out of range.
+            If an argument is of the wrong kind or out of range, or a folder, say, is where the file
+            of a run belongs.
         """
         as_integer(n_workers, "n_workers", 1)
         seconds = math.inf if minutes is None else 60 * as_positive(minutes, "minutes")
         deadline = time.time() + seconds
+        pending = [run for run in self._runs if not self._is_settled(run, retry_failures)]
         client = None if scheduler is None else connect(scheduler)
         self.folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(self.folder)
-        pending = [run for run in self._runs if not self._is_settled(run, retry_failures)]
+        self._warn_of_damage(pending)
         outcomes = (
             run_on_cluster(pending, client, deadline)
             if client
@@ -205,6 +212,7 @@ class Sweep:
         )
         done = len(self._runs) - len(pending)
         with (
+            self._saying_how_far_it_came(),
             closing(outcomes),
             tqdm(total=len(self._runs), initial=done, desc="runs", disable=not progress) as bar,
         ):
@@ -219,46 +227,109 @@ class Sweep:
 
     def failures(self) -> list[dict]:
         """The record of each failed run: its configuration, error, traceback and versions."""
-        return self._failures(self._read_result(run) for run in self._runs)
+        lost = (run for run in self._runs if self._read_result(run) is None)
+        return [record for run in lost if (record := self._read_failure(run)) is not None]
 
     def dataset(self) -> "Dataset":
         """All stored results, one dimension an axis, with how they came about as attributes.
 
         Numbers are floats: NaN stands for a run that is missing. Attributes ``missing`` and
         ``failures`` list those runs, as JSON. Values of an axis that are neither all numbers, nor
-        all strings, nor all booleans are labelled by their JSON text.
-        """
-        results = [self._read_result(run) for run in self._runs]
-        return self._assemble(results, self._failures(results))
+        all strings, nor all booleans, and integers beyond 64 bits, are labelled by their JSON text.
 
-    def save(self, path: str | PathLike) -> None:
-        """Write :meth:`dataset` to a compressed netCDF file, which is complete or not there."""
+        Raises
+        ------
+        ValueError
+            If two runs return different names, dims or shapes, or all results together, as the
+            first foretells, are larger than the memory.
+        """
+        xarray = _import_extra()
+        table = Table(len(self._runs))
+        failures: list[dict] = []
+        missing: list[dict] = []
+        for row, run in enumerate(self._runs):
+            if result := self._read_result(run):
+                table.add(row, *result)
+                continue
+            missing.append(run.configuration)
+            failures += filter(None, [self._read_failure(run)])
+        coordinates = {axis: _labels(values) for axis, values in self.grid.items()}
+        attributes = self._provenance(table.records, failures) | {"missing": json.dumps(missing)}
+        return xarray.Dataset(table.on_grid(self.grid), coordinates, attributes)
+
+    def save(self, path: str | PathLike) -> "Dataset":
+        """Write :meth:`dataset` to a compressed netCDF file, complete or not there, and return it.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, because the disk is full, say.
+        ValueError
+            As :meth:`dataset` does, or if there is something at the path that is no file.
+        """
         dataset = self.dataset()
         compressed = {name: {"zlib": True} for name in dataset.data_vars}
         with atomic_replace(Path(path)) as temporary:
-            dataset.to_netcdf(temporary, engine="netcdf4", encoding=compressed)
+            try:
+                dataset.to_netcdf(temporary, engine="netcdf4", encoding=compressed)
+            except (OSError, RuntimeError) as error:  # netCDF's own, which do not say why
+                raise OSError(
+                    f"{path} cannot be written, is there room for it? got: {error}; "
+                    f"{self._how_far()}"
+                ) from error
+        return dataset
 
-    def _failures(self, results: Iterable[tuple | None]) -> list[dict]:
-        """Return the records of the runs that have none of the results, if there are any."""
-        pairs = zip(self._runs, results, strict=True)
-        failed = (self._read_failure(run) for run, result in pairs if result is None)
-        return [record for record in failed if record is not None]
+    def _how_far(self) -> str:
+        stored = sum(self._path(run, "npz").is_file() for run in self._runs)
+        n_runs = len(self._runs)
+        return f"{stored} of {n_runs} runs are stored in {self.folder}; the same command goes on"
 
-    def _assemble(self, results: list[tuple | None], failures: list[dict]) -> "Dataset":
-        xarray = _import_extra()
-        present = [result for result in results if result is not None]
-        for result in present[1:]:
-            _check_agreement(present[0], result)
-        names = present[0][1] if present else []
-        variables = {name: self._fill(results, name) for name in names}
-        coordinates = {axis: _labels(values) for axis, values in self.grid.items()}
-        pairs = zip(self._runs, results, strict=True)
-        missing = [run.configuration for run, result in pairs if result is None]
-        provenance = self._provenance([record for record, _ in present], failures)
-        return xarray.Dataset(variables, coordinates, provenance | {"missing": json.dumps(missing)})
+    @contextmanager
+    def _saying_how_far_it_came(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(self._how_far()) from None
+        except OSError as error:
+            said = f"{error.strerror or error}; {self._how_far()}"
+            numbers = [] if error.errno is None else [error.errno]
+            raise type(error)(*numbers, said) from error
 
-    def _path(self, key: str, suffix: str) -> Path:
-        return self.folder / f"{key}.{suffix}"
+    def _warn_of_damage(self, pending: list[Run]) -> None:
+        """Name the files of runs to be done that are there and say nothing."""
+        files = [self._path(run, "npz") for run in pending]
+        files += [self._path(run, "json") for run in pending if self._read_failure(run) is None]
+        if damaged := [file.name for file in files if file.exists()]:
+            warnings.warn(
+                f"{len(damaged)} files in {self.folder} are damaged, and their runs are done "
+                f"again; the first is {damaged[0]}",
+                stacklevel=3,
+            )
+
+    def _warn_of_missing(self, dataset: "Dataset", all_done: bool) -> None:
+        failures, missing = (json.loads(dataset.attrs[name]) for name in ("failures", "missing"))
+        n_runs = len(self._runs)
+        if failures:
+            warnings.warn(
+                f"{len(failures)} of {n_runs} runs failed, the first with "
+                f"{failures[0]['error'].splitlines()[0]}; tracebacks are in {self.folder}/*.json",
+                stacklevel=3,
+            )
+        if all_done and (gone := len(missing) - len(failures)):
+            warnings.warn(
+                f"{gone} of {n_runs} runs are missing: their files have vanished from "
+                f"{self.folder} or were damaged meanwhile; the same command does them again",
+                stacklevel=3,
+            )
+
+    def _path(self, run: Run, suffix: str) -> Path:
+        return self.folder / f"{run.key}.{suffix}"
+
+    def _read_result(self, run: Run) -> Result | None:
+        return read_result(self._path(run, "npz"), run)
+
+    def _read_failure(self, run: Run) -> dict | None:
+        return read_failure(self._path(run, "json"), run)
 
     def _is_settled(self, run: Run, retry_failures: bool) -> bool:
         if self._read_result(run) is not None:
@@ -266,7 +337,7 @@ class Sweep:
         return not retry_failures and self._read_failure(run) is not None
 
     def _store(self, record: dict, values: dict | None) -> None:
-        failure = self._path(record["key"], "json")
+        failure = self.folder / f"{record['key']}.json"
         if values is None:
             atomic_write(failure, json.dumps(record, indent=1).encode())
             return
@@ -274,43 +345,8 @@ class Sweep:
         arrays = {f"value.{name}": array for name, (_, array) in values.items()}
         content = io.BytesIO()
         np.savez(content, record=np.array(json.dumps(record)), **arrays)
-        atomic_write(self._path(record["key"], "npz"), content.getvalue())
+        atomic_write(failure.with_suffix(".npz"), content.getvalue())
         failure.unlink(missing_ok=True)
-
-    def _read_result(self, run: Run) -> tuple[dict, dict] | None:
-        """Return the record and values of a run, or None if there are none or they are damaged."""
-        try:
-            content = io.BytesIO(self._path(run.key, "npz").read_bytes())
-        except FileNotFoundError:
-            return None
-        try:
-            with zipfile.ZipFile(content) as archive:
-                whole = archive.testzip() is None  # compares checksums
-            content.seek(0)
-            with np.load(content, allow_pickle=False) as stored:
-                record = json.loads(stored["record"].item())
-                names = record["dims"].items()
-                values = {name: (tuple(dims), stored[f"value.{name}"]) for name, dims in names}
-        except Exception:  # whatever damaged bytes lead to
-            return None
-        return (record, values) if whole and record["key"] == run.key else None
-
-    def _read_failure(self, run: Run) -> dict | None:
-        try:
-            record = json.loads(self._path(run.key, "json").read_bytes())
-        except (FileNotFoundError, ValueError):
-            return None
-        return record if isinstance(record, dict) and record.get("key") == run.key else None
-
-    def _fill(self, results: list, name: str) -> tuple[tuple, np.ndarray]:
-        """Dims and values of one name over the grid, NaN where there is no result."""
-        present = {row: result[1][name] for row, result in enumerate(results) if result is not None}
-        dims, first = next(iter(present.values()))
-        dtype = np.result_type(np.float32, *(array.dtype for _, array in present.values()))
-        filled = np.full((len(results), *first.shape), np.nan, dtype)
-        for row, (_, array) in present.items():
-            filled[row] = array
-        return (*self.grid, *dims), filled.reshape(*map(len, self.grid.values()), *first.shape)
 
     def _provenance(self, records: list[dict], failures: list[dict]) -> dict[str, str]:
         made_by = [record["versions"] for record in records] or [current_versions()]
@@ -384,25 +420,24 @@ def _as_json(value: object, name: str) -> object:
     return kept
 
 
+def _check_count(grid: dict[str, list]) -> None:
+    """Raise before a list of all runs would fill the memory."""
+    if (n_runs := math.prod(len(values) for values in grid.values())) > _MOST_RUNS:
+        lengths = " x ".join(f"{len(values)} {axis}" for axis, values in grid.items())
+        raise ValueError(
+            f"grid must have at most {_MOST_RUNS:,} runs, got {n_runs:,}: {lengths}; several "
+            "sweeps may share a folder"
+        )
+
+
 def _labels(values: list) -> list:
     """Coordinates along an axis: of one kind, numbers, strings or booleans."""
+    if any(isinstance(v, int) and v not in _INT64 for v in values):
+        return [json.dumps(value) for value in values]
     for kind in (bool, str, (int, float)):
         if all(isinstance(v, kind) and (kind is bool or not isinstance(v, bool)) for v in values):
             return values
     return [json.dumps(value) for value in values]
-
-
-def _check_agreement(*results: tuple[dict, dict]) -> None:
-    layouts = [
-        {name: dict(zip(dims, array.shape, strict=True)) for name, (dims, array) in values.items()}
-        for _, values in results
-    ]
-    if layouts[0] != layouts[1]:
-        first, other = (record["configuration"] for record, _ in results)
-        raise ValueError(
-            "all runs must return the same names, dims and shapes; "
-            f"{first} gave {layouts[0]}, but {other} gave {layouts[1]}"
-        )
 
 
 def _remove_leftovers(folder: Path) -> None:
