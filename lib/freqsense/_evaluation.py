@@ -6,6 +6,7 @@ from itertools import chain
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 CUT_OFF = "the output of model must depend on the images, got one cut off from them"
 MIXED = (
@@ -120,26 +121,75 @@ def _outputs_of_two(
 def eval_mode(
     model: Callable[[Tensor], Tensor], device: str | torch.device | None
 ) -> Iterator[tuple[str | torch.device | None, torch.dtype | None]]:
-    """Put a module in eval mode, without gradients of weights, on the device; then put it back."""
+    """Put a module in eval mode, without gradients of weights, on the device; then put it back.
+
+    Yields the device, and the dtype of the first weight of two axes or more: a scale that stands
+    before it sees no image.
+    """
     if not isinstance(model, nn.Module):
         yield device, None
         return
-    modes = [(module, module.training) for module in model.modules()]
-    made = [weight for weight in model.parameters() if not nn.parameter.is_lazy(weight)]
-    flags = [(weight, weight.requires_grad) for weight in made]
-    floating = [weight for weight, _ in flags if weight.is_floating_point()]
-    home = next((each.device for each in chain(model.parameters(), model.buffers())), None)
+    with _modes_off(model), _without_inference_tensors(model), _weights_fixed(model):
+        home = next((each.device for each in chain(model.parameters(), model.buffers())), None)
+        made = [weight for weight in model.parameters() if not is_lazy(weight)]
+        floating = [weight for weight in made if weight.is_floating_point()]
+        first = next((weight for weight in floating if weight.ndim > 1), next(iter(floating), None))
+        try:
+            if device is not None:
+                model.to(device)
+            yield (home if device is None else device), (None if first is None else first.dtype)
+        finally:
+            if device is not None and home is not None:
+                model.to(home)
+
+
+@contextmanager
+def _modes_off(model: nn.Module) -> Iterator[None]:
+    """Turn training off by its flags: an exported program refuses eval(), and others extend it."""
+    modes = [(module, getattr(module, "training", None)) for module in model.modules()]
     try:
-        model.eval()
-        for weight, _ in flags:
-            weight.requires_grad_(False)
-        if device is not None:
-            model.to(device)
-        yield (home if device is None else device), (floating[0].dtype if floating else None)
+        for module, _ in modes:
+            module.training = False
+        yield
     finally:
         for module, mode in modes:
-            module.training = mode
+            if mode is None:  # as some are that were compiled or unpickled
+                del module.training
+            else:
+                module.training = mode
+
+
+@contextmanager
+def _without_inference_tensors(model: nn.Module) -> Iterator[None]:
+    """Let copies stand in for what was made in inference mode, which no gradient passes."""
+    tables = [table for m in model.modules() for table in (m._parameters, m._buffers)]
+    made = [
+        (table, name, tensor)
+        for table in tables
+        for name, tensor in table.items()
+        if tensor is not None and not is_lazy(tensor) and tensor.is_inference()
+    ]
+    try:
+        with torch.inference_mode(False):
+            for table, name, tensor in made:
+                copy = tensor.clone()
+                is_weight = isinstance(tensor, nn.Parameter)
+                table[name] = nn.Parameter(copy, requires_grad=False) if is_weight else copy
+        yield
+    finally:
+        with torch.inference_mode():
+            for table, name, tensor in made:
+                table[name] = tensor.copy_(table[name])
+
+
+@contextmanager
+def _weights_fixed(model: nn.Module) -> Iterator[None]:
+    """Take no gradients of weights."""
+    flags = [(weight, weight.requires_grad) for weight in model.parameters()]
+    try:
+        for weight, _ in flags:
+            weight.requires_grad_(False)
+        yield
+    finally:
         for weight, flag in flags:
             weight.requires_grad_(flag)
-        if device is not None and home is not None:
-            model.to(home)

@@ -5,6 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+# Beyond this size, and below its inverse, products of squares leave the range of float64.
+HUGE = 1e100
+
 
 def binary_scale(values: Tensor) -> float:
     """Return the power of two just below the largest size of values, or 1 if they are all zero.
@@ -30,3 +33,24 @@ def binary_scales(values: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     size = torch.linalg.vector_norm(values.detach(), torch.inf, dim, keepdim=True)
     size = size.nan_to_num(nan=1.0).clamp(tiny, 0.25 / tiny)  # so that inverses are in range
     return 0.5 * size / torch.frexp(size).mantissa
+
+
+def check_range(values: Tensor, name: str) -> None:
+    """Raise if squares of the values, or products of squares, leave the range of float64."""
+    scale = binary_scale(values)
+    if not 1 / HUGE <= scale <= HUGE:
+        raise ValueError(
+            f"the largest size in {name} must lie between {1 / HUGE} and {HUGE}, or its "
+            f"square is out of range, got about {scale:.3g}: rescale them"
+        )
+
+
+def split_mean(images: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Images as unit · (rest + mean), with a mean (..., 1, 1) and a unit that is a power of two.
+
+    Transforms of the rest are exact to its own rounding errors, however large the mean is.
+    """
+    unit = binary_scale(images)
+    scaled = images / unit
+    mean = scaled.mean((-2, -1), keepdim=True)
+    return scaled.sub_(mean), mean, unit

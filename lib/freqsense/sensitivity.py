@@ -267,7 +267,7 @@ def measure_sensitivity(
 
 
 def settle_batchnorm(
-    model: nn.Module, images: Tensor | np.ndarray | Iterable, *, batch_size: int = 256
+    model: nn.Module, images: Tensor | np.ndarray | Iterable, *, batch_size: int | None = None
 ) -> nn.Module:
     r"""Replace the running statistics of all BatchNorms by those of images, in place.
 
@@ -287,7 +287,8 @@ def settle_batchnorm(
     images : a stack (N, C, H, W), or any iterable of stacks, or of tuples that begin with one;
         in random order, since statistics are means over batches. Cast as by
         :func:`measure_sensitivity`.
-    batch_size : images at a time, about; a stack is cut into batches of nearly equal size.
+    batch_size : images at a time, about; a stack is cut into batches of nearly equal size. None
+        takes 256, and fewer of more than 3 x 78 x 78 values: 32 of 3 x 224 x 224.
 
     Returns
     -------
@@ -297,8 +298,8 @@ def settle_batchnorm(
     Raises
     ------
     TypeError, ValueError
-        If the model is no module, the images do not fit it, or a batch has a single image; the
-        statistics are then as before.
+        If the model is no module or has compiled BatchNorms, the images do not fit it, or a batch
+        has a single image; the statistics are then as before.
 
     Source
     ------
@@ -315,7 +316,8 @@ def settle_batchnorm(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
-    batch_size = as_integer(batch_size, "batch_size", 2)
+    _check_not_compiled(model)
+    batch_size = _as_batch_size(batch_size, 2)
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     before = [(norm.momentum, copy.deepcopy(norm.state_dict())) for norm in norms]
     settled = False
@@ -332,8 +334,19 @@ def settle_batchnorm(
         for norm, (momentum, state) in zip(norms, before, strict=True):
             norm.momentum = momentum
             if not settled:
-                norm.load_state_dict(state)
+                with torch.inference_mode():  # as they may have been made in it
+                    norm.load_state_dict(state)
     return model
+
+
+def _check_not_compiled(model: nn.Module) -> None:
+    """Raise if statistics are kept in what is no BatchNorm any more."""
+    for name, module in model.named_modules():
+        is_compiled = isinstance(module, torch.jit.ScriptModule) or type(module) is nn.Module
+        if is_compiled and "running_mean" in dict(module.named_buffers(recurse=False)):
+            raise ValueError(
+                f"model must hold its BatchNorms as modules, got a compiled or exported {name!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -531,12 +544,13 @@ def _batches(images: object, labels: object, batch_size: int | None, of: str) ->
     return _split(as_stacks(images, labels), batch_size, of)
 
 
-def _equal_batches(images: object, batch_size: int) -> Iterator[Tensor]:
+def _equal_batches(images: object, batch_size: int | None) -> Iterator[Tensor]:
     """Yield batches (n, C, H, W) of two images or more, as long as one another but for one."""
     for name, stack, _ in as_stacks(images, None):
         if len(stack) < 2:
             raise ValueError(f"{name} must hold at least 2 images for a variance, got {len(stack)}")
-        n_batches = min(math.ceil(len(stack) / batch_size), len(stack) // 2)
+        step = batch_size or _fitting_batch(stack, 4 * _BATCH_VALUES)  # no gradients to keep
+        n_batches = min(math.ceil(len(stack) / step), len(stack) // 2)
         yield from as_images(stack, name).tensor_split(n_batches)
 
 
