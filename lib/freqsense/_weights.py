@@ -90,7 +90,7 @@ def _guess(file: BinaryIO, head: bytes) -> str:
         return "a pickle that torch.save did not write: it may run code, which is refused"
     try:
         fields = set(islice(_protobuf_fields(file), 100_000))
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, OverflowError, OSError):
         fields = set()
     if 7 in fields and max(fields) <= 25:
         return "an ONNX file"
@@ -143,12 +143,20 @@ def check_whole(path: Path, kind: str) -> None:
 
 def what_is_unchecked(path: Path) -> str | None:
     """One sentence where damage to the numbers of a file could not be seen."""
-    if (kind := kind_of(path)) == ARCHIVE:
-        with zipfile.ZipFile(path) as archive:
-            checked = any(member.CRC for member in archive.infolist())
-    else:
-        checked = kind == PROGRAM or (kind == LEGACY and bool(_named_digest(path)))
-    return None if checked else f"{path} holds no checksums: damage to its numbers would not show"
+    kind, what = kind_of(path), "this file"
+    if kind == SAFETENSORS:
+        what = "a file of safetensors"
+    elif kind == LEGACY and not _named_digest(path):
+        what = "a file of PyTorch before 1.6"
+    elif kind != ARCHIVE or _has_checksums(path):
+        return None
+    return f"{what} holds no checksums: damage to its numbers would not show"
+
+
+def _has_checksums(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        # All zero: torch.serialization.set_crc32_options(False).
+        return any(member.CRC for member in archive.infolist())
 
 
 def _check_archive(path: Path) -> None:
@@ -158,10 +166,11 @@ def _check_archive(path: Path) -> None:
             members = archive.infolist()
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise ValueError("compressed members, which torch.save never writes")
+            if len({member.filename for member in members}) < len(members):
+                raise ValueError("two members of one name")
             if sum(member.file_size for member in members) > path.stat().st_size:
                 raise ValueError("members that are larger together than the file")
-            # All zero: torch.serialization.set_crc32_options(False).
-            if any(member.CRC for member in members) and (bad := archive.testzip()):
+            if _has_checksums(path) and (bad := archive.testzip()):
                 raise ValueError(f"the checksum of {bad} is not that of its bytes")
     except (OSError, MemoryError):
         raise

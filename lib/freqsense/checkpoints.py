@@ -170,7 +170,7 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """
     path, loaded = Path(path), copy.deepcopy(model)
     weights, notes = _take_weights(path, read_file(path, trust=False))
-    for note in notes + _put_weights(path, loaded, weights):
+    for note in _put_weights(path, loaded, weights, notes):
         warnings.warn(note, stacklevel=2)
     return loaded
 
@@ -349,7 +349,7 @@ def _build(
     if problems := _misfits(outline.state_dict(), weights):
         raise ValueError(f"{path} must fit the network, got: {problems}")
     model = models.build(architecture, **description)
-    _put_weights(path, model, weights)
+    _put_weights(path, model, weights, [])
     return model
 
 
@@ -382,19 +382,23 @@ def _take_weights(path: Path, content: dict | ExportedProgram) -> tuple[dict, li
     return weights, [*notes, unchecked] if unchecked else notes
 
 
-def _put_weights(path: Path | None, model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
-    """Load weights, and return what was stripped or left out for it, or say what does not fit."""
+def _put_weights(
+    path: Path | None, model: nn.Module, weights: dict[str, Tensor], notes: list[str]
+) -> list[str]:
+    """Load weights, and note what was stripped or left out for it; or say what does not fit."""
     own = {n: value for n, value in model.state_dict().items() if isinstance(value, Tensor)}
-    weights, notes = _without_prefix(own, weights)
+    weights, stripped = _without_prefix(own, weights)
+    notes = notes + stripped
+    beside = f" ({'; '.join(notes)})" if notes else ""
     for name in own.keys() & weights.keys():
         if not _keeps_numbers(weights[name], own[name]):
-            types = f"{weights[name].dtype}, not {own[name].dtype}"
-            raise ValueError(f"{path} must fit the network, got {name} of {types}")
+            got = f"{name} of {weights[name].dtype}, not {own[name].dtype}"
+            raise ValueError(f"{path} must fit the network, got {got}{beside}")
     try:
         model.load_state_dict(weights)
     except Exception as error:  # also what a module's own rules raise
         got = _misfits(own, weights) or " ".join(str(error).split())
-        raise ValueError(f"{path} must fit the network, got: {got}") from error
+        raise ValueError(f"{path} must fit the network, got: {got}{beside}") from error
     for name, weight in model.named_parameters():
         if weight.is_floating_point() and not torch.isfinite(weight).all():
             raise ValueError(f"{path} must hold finite weights, got NaN or infinity in {name}")
@@ -470,7 +474,7 @@ def _of_factory(
         weights, notes = _take_weights(path, content)
         if isinstance(target, nn.Module):
             model = copy.deepcopy(model)
-        notes = [*notes, *_put_weights(path, model, weights)]
+        notes = _put_weights(path, model, weights, notes)
     make = None
     if path is not None and not (lazy or isinstance(target, nn.Module)):
         make = partial(_make_untrained, target, str(factory))
