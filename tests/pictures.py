@@ -11,7 +11,7 @@ MODES = {
     "JPEG": ["CMYK", "L", "RGB"],
     "MPO": ["RGB"],
     "PNG": ["1", "I;16", "L", "LA", "P", "RGB", "RGBA"],
-    "TIFF": ["1", "CMYK", "F", "I;16", "L", "LA", "LAB", "P", "RGB", "RGBA", "YCbCr"],
+    "TIFF": ["1", "CMYK", "F", "I;16", "L", "LA", "LAB", "P", "RGB", "RGBA"],
     "WEBP": ["RGB", "RGBA"],
 }
 

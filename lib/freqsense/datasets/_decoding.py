@@ -40,7 +40,7 @@ def read_picture(file: Path | bytes) -> Image.Image:
         if isinstance(file, Path):
             check_regular(file, "it")
         with open_picture(file) as image:
-            _check_single(image)
+            _check_whole(image)
             image.load()
             _check_depth(image)
             # Only now: a PNG's tag may follow its pixels, and a TIFF is turned as it is loaded.
@@ -68,10 +68,18 @@ def open_picture(file: Path | bytes, formats: tuple[str, ...] = FORMATS) -> Iter
             yield image
 
 
-def _check_single(image: Image.Image) -> None:
+def _check_whole(image: Image.Image) -> None:
+    """Raise unless the file holds one picture, and all of it."""
     # A camera's MPO is a JPEG, which is the picture, with another view or a preview after it.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise ValueError("it has several pages or frames, which are not one picture")
+    # Pillow leaves black what the strips of a TIFF do not reach. Sides are those of the stored
+    # picture, which may lie on its side: only the product is that of the displayed one.
+    ends = [extent[2:] for _, extent, *_ in getattr(image, "tile", []) if extent is not None]
+    if ends:
+        n_there = max(right for right, _ in ends) * max(bottom for _, bottom in ends)
+        if n_there < image.width * image.height:
+            raise ValueError(f"{n_there} pixels of {image.width} x {image.height} are there")
 
 
 def _check_depth(image: Image.Image) -> None:
