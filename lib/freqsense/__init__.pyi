@@ -5,6 +5,7 @@ from . import filters as filters
 from . import fourier as fourier
 from . import images as images
 from . import layers as layers
+from . import measurement as measurement
 from . import models as models
 from . import notebook as notebook
 from . import plotting as plotting

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from freqsense._checks import as_grid, sides
 from freqsense.fourier import RadialProfile, frequencies
 
 if TYPE_CHECKING:
+    from freqsense.measurement import Measurement
+    from freqsense.sensitivity import Slope
     from freqsense.spectra import PowerLaw
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "RADIAL_LABEL",
     "plot_image",
     "plot_images",
+    "plot_measurements",
     "plot_power_law",
     "plot_profile",
     "plot_responses",
@@ -315,6 +319,113 @@ def plot_power_law(
     ax.plot(ends, law.amplitude * ends**-law.alpha, "--", color=color, label=label)
     _use_log_axes(ax)
     return ax
+
+
+def plot_measurements(
+    ax: Axes, measurements: "Sequence[Measurement]", *, per_pixel: bool = False
+) -> Axes:
+    r"""Draw networks beside untrained ones and the pictures, each curve relative to its own level.
+
+    .. math:: \bar S_k \Big/ \exp \Bigl( \tfrac1n \sum_{j = f_\mathrm{min}}^{f_\mathrm{max}}
+        \log \bar S_j \Bigr)
+
+    Networks and pictures have different units; over the geometric mean of the band that is fitted,
+    their amplitudes share an axis, and slopes stay. Bands are 95 %: of the mean over images, and
+    for untrained networks of the networks themselves. Pictures are drawn once if all have the same.
+    The axes get a legend with slopes.
+
+    Parameters
+    ----------
+    ax : axes to draw on.
+    measurements : of :func:`freqsense.measurement.measure_network`, a colour each.
+    per_pixel : frequencies in cycles/pixel, as networks of several sizes need.
+
+    Returns
+    -------
+    The same axes.
+
+    Raises
+    ------
+    ValueError
+        If there is no measurement, or a network responds to no frequency but DC.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from torch import nn
+    >>> from freqsense import images, measurement, plotting
+    >>> network = nn.Sequential(nn.Conv2d(1, 2, 5), nn.Tanh(), nn.Flatten(), nn.Linear(288, 2))
+    >>> fields = images.gaussian_field(8, shape=(16, 16), alpha=2.0)
+    >>> measured = measurement.measure_network(network, fields, n_untrained=2)
+    >>> ax = plotting.plot_measurements(Figure().subplots(), [measured])
+    >>> [text.get_text().split(":")[0] for text in ax.get_legend().get_texts()]
+    ['network', 'untrained, 2 of them', 'pictures']
+    """
+    if not measurements:
+        raise ValueError("measurements must hold at least one, got none")
+    first = measurements[0]
+    for index, each in enumerate(measurements):
+        color = OKABE_ITO[index % len(OKABE_ITO)]
+        label = _slope_text(_plain(each.name), each.slope())
+        _plot_relative(ax, each, each.profile, per_pixel, label=label, color=color)
+        ax.lines[-1].set_linestyle(("-", "--", ":", "-.")[index // len(OKABE_ITO) % 4])
+    if first.untrained is not None and len(measurements) == 1:
+        label = _slope_text(f"untrained, {len(first.untrained)} of them", first.untrained_slope())
+        _plot_relative(ax, first, _spread(first), per_pixel, label=label, color="0.55")
+    if first.pictures is not None and all(_same_pictures(each, first) for each in measurements):
+        label = _slope_text("pictures", first.pictures_slope())
+        _plot_relative(ax, first, first.pictures, per_pixel, label=label, color="0.2")
+        ax.lines[-1].set_linestyle("--")
+    unit = "cycles/pixel" if per_pixel else "cycles/image"
+    ax.set(xlabel=f"radial frequency ({unit})", ylabel="amplitude, relative to its band")
+    ax.legend()
+    return ax
+
+
+def _plot_relative(
+    ax: Axes, each: "Measurement", profile: RadialProfile, per_pixel: bool, **drawn: str
+) -> None:
+    """Draw a curve over its geometric mean in the band of fits."""
+    frequency = profile.frequency / each.side if per_pixel else profile.frequency
+    level = _level(profile.mean, profile.frequency, each)
+    scaled = replace(
+        profile, frequency=frequency, mean=profile.mean / level, sem=profile.sem / level
+    )
+    plot_profile(ax, scaled, **drawn)
+
+
+def _level(mean: Tensor, frequency: Tensor, each: "Measurement") -> Tensor:
+    """Geometric mean (...) of curves (..., R) in the band of fits, of what is positive there."""
+    ring, (first, last) = (frequency + 0.5).floor(), each.bands["whole"]
+    inside = mean[..., (ring >= first) & (ring <= last)]
+    logs = torch.where(inside > 0, inside, torch.nan).log()
+    return torch.nan_to_num(logs.nanmean(-1)).exp()
+
+
+def _spread(each: "Measurement") -> RadialProfile:
+    """Mean of untrained curves over their own levels, with their standard deviation."""
+    assert each.untrained is not None
+    curves = each.untrained / _level(each.untrained, each.profile.frequency, each)[:, None]
+    sem = curves.std(0) if len(curves) > 1 else torch.full_like(curves[0], torch.nan)
+    return replace(each.profile, mean=curves.mean(0), sem=sem)
+
+
+def _same_pictures(one: "Measurement", other: "Measurement") -> bool:
+    if one.pictures is None or other.pictures is None:
+        return False
+    return torch.equal(one.pictures.mean, other.pictures.mean)
+
+
+def _plain(name: str) -> str:
+    """Return a name as a legend can show it: no formula, and not hidden by an underscore."""
+    shown = name.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def _slope_text(name: str, line: "Slope | None") -> str:
+    if line is None:
+        return name
+    return f"{name}: slope {line.slope:.2f} ± {line.stderr:.2f}".replace(" -", " \N{MINUS SIGN}")
 
 
 def plot_responses(ax: Axes, rows: Sequence[dict]) -> Axes:
