@@ -43,7 +43,7 @@ def _select(outputs: object, key: str | int | None, n_images: int) -> Tensor:
     parts = _parts(outputs, key)
     if isinstance(key, int) and isinstance(outputs, tuple | list):
         chosen = dict(enumerate(outputs)).get(key % max(len(outputs), 1) if key < 0 else key)
-    elif key is not None or "logits" in parts:
+    elif key is not None or isinstance(parts.get("logits"), Tensor):
         chosen = parts.get("logits" if key is None else key)
     else:
         fitting = [part for part in parts.values() if _is_row_per_image(part, n_images)]
@@ -109,11 +109,11 @@ def check_own_outputs(model: Callable, images: Tensor, key: str | int | None = N
 def _outputs_of_two(
     model: Callable, images: Tensor, key: str | int | None
 ) -> tuple[Tensor, Tensor]:
-    leaf = images[:2].detach().requires_grad_()
+    leaf = images[:2].detach().clone().requires_grad_()  # of inference mode no more
     try:
         return leaf, differentiable_outputs(model, leaf, key)
     except Exception:  # a network for one size of batch takes all of them, or says what is wrong
-        leaf = images.detach().requires_grad_()
+        leaf = images.detach().clone().requires_grad_()
         return leaf, differentiable_outputs(model, leaf, key)
 
 
@@ -185,7 +185,8 @@ def _without_inference_tensors(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _weights_fixed(model: nn.Module) -> Iterator[None]:
     """Take no gradients of weights."""
-    flags = [(weight, weight.requires_grad) for weight in model.parameters()]
+    made = [weight for weight in model.parameters() if not is_lazy(weight)]
+    flags = [(weight, weight.requires_grad) for weight in made]
     try:
         for weight, _ in flags:
             weight.requires_grad_(False)

@@ -24,8 +24,15 @@ from freqsense._checks import (
     seeded_generator,
     sides,
 )
-from freqsense._evaluation import CUT_OFF, as_outputs, check_callable, eval_mode
+from freqsense._evaluation import (
+    CUT_OFF,
+    as_outputs,
+    check_callable,
+    check_own_outputs,
+    eval_mode,
+)
 from freqsense._moments import Moments
+from freqsense._scale import binary_scales
 from freqsense.filters import band_pass, low_pass
 from freqsense.fourier import (
     RadialProfile,
@@ -354,8 +361,8 @@ def pgd(
     Raises
     ------
     TypeError, ValueError
-        As :func:`fourier_heat_map`, or if the output does not depend on the images or has a NaN or
-        infinite gradient.
+        As :func:`fourier_heat_map`, or if the output of an image does not depend on it or depends
+        on others of its batch, or has a NaN or infinite gradient.
 
     Source
     ------
@@ -378,15 +385,17 @@ def pgd(
     seed, batch_size = as_integer(seed, "seed", 0), as_integer(batch_size, "batch_size", 1)
     as_flag(random_start, "random_start")
     with _ready(model, images, labels, device) as (x, y):
+        if len(x) > 1:
+            check_own_outputs(model, x)
         start = _random_start(x.shape, norm, seed) * radius if random_start else torch.zeros(1)
         deltas = []
         for part, target, delta in zip(
             *(each.split(batch_size) for each in (x, y, start.expand(x.shape))), strict=True
         ):
-            delta = delta.to(part)
+            delta = delta.to(part.device, torch.promote_types(part.dtype, torch.float32))
             for _ in range(steps):
-                delta = delta + step * _steepest(_gradient(model, part + delta, target), norm)
-                delta = _project(delta, radius, norm)
+                gradient = _gradient(model, (part + delta).to(part.dtype), target).to(delta)
+                delta = _project(delta + step * _steepest(gradient, norm), radius, norm)
             deltas.append(delta)
     images = as_images(images)
     return images + torch.cat(deltas).to(images)
@@ -563,7 +572,7 @@ def adversarial(
             norm=norm,
             steps=steps,
             seed=seed,
-            batch_size=len(images),
+            batch_size=max(len(images), 1),
         )
 
     return augment
@@ -690,7 +699,8 @@ def _real_wave(shape: tuple[int, int], index: int) -> Tensor:
 
 def _l2(x: Tensor) -> Tensor:
     """L2 norm of each image over all channels, (n, 1, 1, 1)."""
-    return torch.linalg.vector_norm(x, dim=(1, 2, 3), keepdim=True)
+    scale = binary_scales(x, (1, 2, 3))
+    return torch.linalg.vector_norm(x / scale, dim=(1, 2, 3), keepdim=True) * scale
 
 
 def _random_start(shape: torch.Size, norm: str, seed: int) -> Tensor:
@@ -737,6 +747,7 @@ def _steepest(gradient: Tensor, norm: str) -> Tensor:
     """Direction of norm 1 along which the loss rises most; 0 where the gradient is."""
     if norm == "linf":
         return gradient.sign()
+    gradient = gradient / binary_scales(gradient, (1, 2, 3))
     size = _l2(gradient)
     return gradient / torch.where(size > 0, size, 1.0)
 

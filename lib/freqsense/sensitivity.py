@@ -120,6 +120,7 @@ class SensitivityMap:
             stderr=self.stderr.numpy(),
             n_images=self.n_images,
             ring_stderr=self.ring_stderr.numpy(),
+            **({} if self.n_probes is None else {"n_probes": self.n_probes}),
         )
         atomic_write(path, content.getvalue())
 
@@ -135,7 +136,8 @@ class SensitivityMap:
         values, stderr, ring_stderr = (
             torch.from_numpy(columns[name]) for name in ("values", "stderr", "ring_stderr")
         )
-        return cls(values, stderr, int(columns["n_images"]), ring_stderr)
+        n_probes = int(columns["n_probes"]) if "n_probes" in columns else None
+        return cls(values, stderr, int(columns["n_images"]), ring_stderr, n_probes)
 
 
 def measure_sensitivity(
@@ -680,7 +682,7 @@ def _read_columns(file: BinaryIO) -> dict[str, np.ndarray]:
 def _check_saved(columns: dict[str, np.ndarray]) -> None:
     """Say what is wrong with the arrays of a saved map."""
     expected = {"format", "values", "stderr", "n_images", "ring_stderr"}
-    if set(columns) != expected:
+    if columns.keys() - {"n_probes"} != expected:
         raise ValueError(f"expected arrays {sorted(expected)}, got {sorted(columns)}")
     if columns["format"].shape != () or columns["format"] != _FORMAT:
         raise ValueError(f"expected format {_FORMAT}, got {columns['format']}")
@@ -697,6 +699,9 @@ def _check_saved(columns: dict[str, np.ndarray]) -> None:
     n_images = columns["n_images"]
     if n_images.shape != () or n_images.dtype.kind != "i" or n_images < 1:
         raise ValueError(f"expected a positive integer n_images, got {n_images}")
+    n_probes = columns.get("n_probes", np.array(0))
+    if n_probes.shape != () or n_probes.dtype.kind != "i" or n_probes < 0:
+        raise ValueError(f"expected a whole number n_probes of at least 0, got {n_probes}")
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ValueError("expected finite values of at least 0")
     errors = np.concatenate([stderr.ravel(), ring_stderr.ravel()])

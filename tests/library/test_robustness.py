@@ -367,6 +367,48 @@ def test_a_model_that_writes_into_its_input():
     assert torch.equal(x, pixels)
 
 
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-20, 1e20, 1e30])
+def test_pgd_along_gradients_whose_squares_leave_the_range(norm, scale):
+    w = noise(2, 6, 5, dtype=torch.float32)
+    step = w / w.norm() if norm == "l2" else w.sign()
+    x, y = torch.zeros(3, 2, 6, 5), torch.tensor([1.0, -1.0, 1.0])
+    moved = pgd(
+        lambda x: scale * (x * w).sum((1, 2, 3))[:, None],
+        *(x, y),
+        radius=0.5,
+        norm=norm,
+        random_start=False,
+    )
+    expected = -0.5 * y[:, None, None, None] * step
+    assert torch.allclose(moved, expected, atol=ATOL[torch.float32])
+
+
+@pytest.mark.parametrize("radius", [1e-30, 1e-20, 1e15, 1e25])
+def test_pgd_stays_in_a_ball_whose_squared_radius_leaves_the_range(radius):
+    model = linear_net(1, (6, 5)).float()
+    moved = pgd(model, torch.zeros(4, 1, 6, 5), torch.ones(4), radius=radius)
+    assert torch.allclose(l2_norms(moved / radius), torch.ones(4), atol=ATOL[torch.float32])
+
+
+def test_pgd_of_a_network_in_half_precision_keeps_to_its_radius():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(30, 3)).half()
+    x = noise(4, 1, 6, 5, dtype=torch.float32)
+    for radius in (0.01, 300.0):
+        moved = pgd(model, x, torch.tensor([0, 1, 2, 0]), radius=radius)
+        assert torch.allclose(l2_norms(moved - x), torch.full((4,), radius), rtol=1e-3)
+
+
+def test_pgd_refuses_gradients_that_mix_images():
+    model = nn.Sequential(
+        nn.BatchNorm2d(2, track_running_stats=False), nn.Flatten(), nn.Linear(60, 3)
+    ).double()
+    x, y = noise(4, 2, 6, 5), torch.tensor([0, 1, 2, 0])
+    with pytest.raises(ValueError, match="outputs of its own"):
+        pgd(model, x, y, radius=1.0)
+    assert pgd(model, x[:1], y[:1], radius=1.0).isfinite().all()
+
+
 def test_adversarial_draws_a_new_start_each_time():
     model, generator = linear_net(2, (6, 6)), torch.Generator().manual_seed(0)
     x, y = task(model, (1, 6, 6))
@@ -594,7 +636,7 @@ def unused(x):
         ((NET, IMAGES, CLASSES[:2]), ValueError, r"labels must have shape \(3, .* got \(2,\)"),
         ((NET, IMAGES, CLASSES[:, None]), TypeError, r"classes \(N,\), got .*\(3, 1"),
         ((NET, IMAGES, CLASSES.float()), TypeError, "integer classes .* got torch.float32"),
-        ((NET, IMAGES, CLASSES == 0), TypeError, "got torch.bool"),
+        ((NET, IMAGES, CLASSES == 0), TypeError, "got bool"),
         ((NET, IMAGES, CLASSES + 1), ValueError, "between 0 and K - 1 = 2, got 1 to 3"),
         ((NET, IMAGES, CLASSES - 1), ValueError, "between 0 and K - 1 = 2, got -1 to 1"),
         ((ONE, IMAGES, CLASSES), ValueError, r"-1 or \+1 for a model of one output, got 0"),
@@ -663,6 +705,13 @@ def test_bad_model_images_or_labels(arguments, error, message):
         (lambda: robustness.adversarial(NET, radius=-1), ValueError, "radius must be positive"),
         (lambda: robustness.adversarial(3, radius=1), TypeError, "model must map"),
         (lambda: robustness.adversarial(NET, radius=1, norm="l3"), ValueError, "one of l2, linf"),
+        (
+            lambda: robustness.adversarial(NET, radius=1)(
+                IMAGES[:0], CLASSES[:0], torch.Generator()
+            ),
+            ValueError,
+            "images must not be empty",
+        ),
         (lambda: band_penalty(0, low=1, high=2), ValueError, "strength must be positive"),
         (lambda: band_penalty(1, low=2, high=2), ValueError, "low must be smaller"),
         (
