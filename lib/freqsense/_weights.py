@@ -7,7 +7,6 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
@@ -89,7 +88,7 @@ def _guess(file: BinaryIO, head: bytes) -> str:
     if head.startswith(b"\x80"):
         return "a pickle that torch.save did not write: it may run code, which is refused"
     try:
-        fields = set(islice(_protobuf_fields(file), 100_000))
+        fields = set(_protobuf_fields(file))
     except (IndexError, ValueError, OverflowError, OSError):
         fields = set()
     if 7 in fields and max(fields) <= 25:
@@ -102,18 +101,19 @@ def _guess(file: BinaryIO, head: bytes) -> str:
 def _protobuf_fields(file: BinaryIO) -> Iterator[int]:
     """Numbers of the outermost fields of a protobuf message that is the whole file."""
     size, position = file.seek(0, 2), file.seek(0)
-    while position < size:
+    for _ in range(100_000):  # nodes of a graph, say
         tag = _read_varint(file)
         if tag & 7 == 0:
             _read_varint(file)
         elif tag & 7 == 2:
             file.seek(_read_varint(file), 1)
         else:
-            raise ValueError("no message that is known here")
+            break
         yield tag >> 3
         position = file.tell()
-    if position != size:
-        raise ValueError("no message: the last field ends behind the file")
+        if position == size:
+            return
+    raise ValueError(f"no message: its fields do not end at byte {size}, got {position}")
 
 
 def _read_varint(file: BinaryIO) -> int:
