@@ -157,7 +157,7 @@ def test_every_public_module_is_an_attribute_of_the_package():
 def test_an_unknown_name_is_told_the_nearest():
     with pytest.raises(AttributeError, match="has no 'spectrum', it has .* mean 'spectra'"):
         _ = freqsense.spectrum
-    with pytest.raises(AttributeError, match="has no 'xyzzy', it has datasets, .*training$"):
+    with pytest.raises(AttributeError, match="has no 'xyzzy', it has checkpoints, .*training$"):
         _ = freqsense.xyzzy
     with pytest.raises(ImportError, match="cannot import name 'spectrum'"):
         from freqsense import spectrum  # noqa: F401
