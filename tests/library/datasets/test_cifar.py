@@ -5,6 +5,9 @@ import io
 import os
 import pickle
 import tarfile
+import tracemalloc
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -14,11 +17,7 @@ from PIL import Image
 from recorded import CIFAR10, needs_cifar10
 from tolerances import SIGMAS
 
-from freqsense.datasets import (
-    CIFAR10_CLASSES,
-    read_cifar10,
-    read_cifar10_jpeg,
-)
+from freqsense.datasets import CIFAR10_CLASSES, _archives, read_cifar10, read_cifar10_jpeg
 
 
 @pytest.mark.parametrize(("split", "names"), [("train", TRAIN), ("test", [TEST])])
@@ -219,3 +218,158 @@ def test_what_is_no_file_of_jpeg_images(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"{name} must be a .npz file with the arrays jpeg"):
             read_cifar10_jpeg(tmp_path / name, "train")
+
+
+# Hostile archives: refused by name, within seconds and a few megabytes.
+
+
+def write_gzip(path, *parts):
+    path.write_bytes(gzip.compress(b"".join(parts), compresslevel=1))
+    return path
+
+
+def plain_member(name, content):
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    return info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def old_sparse_member(name, size):
+    """A member in GNU's old sparse format: 512 bytes that stand for many."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, 512
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[386:398], header[398:410] = b"%011o\0" % 0, b"%011o\0" % 512
+    header[483:495] = b"\x80" + size.to_bytes(11, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + bytes(512)
+
+
+def new_sparse_member(name, size, version):
+    """A member in one of GNU's sparse formats within extended headers."""
+    info = tarfile.TarInfo(name)
+    where = {"GNU.sparse.map": "0,512", "GNU.sparse.name": name, "GNU.sparse.numblocks": "1"}
+    content = bytes(512)
+    if version == "1.0":
+        where = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": name}
+        content = b"1\n0\n512\n".ljust(512, b"\0") + content
+    sizes = {"GNU.sparse.size": str(size), "GNU.sparse.realsize": str(size)}
+    info.pax_headers, info.size = where | sizes, len(content)
+    return info.tobuf(tarfile.PAX_FORMAT) + content
+
+
+def announcing_header(name, kind, size):
+    """A header that announces far more than there is."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("parts", "complaint"),
+    [
+        ([old_sparse_member(TEST, 2**33)], f"no sparse file, got {TEST}"),
+        ([new_sparse_member(TEST, 2**33, "0.1")], f"no sparse file, got {TEST}"),
+        ([new_sparse_member(TEST, 2**33, "1.0")], f"no sparse file, got {TEST}"),
+        ([old_sparse_member("beside", 2**33)], "no sparse file, got beside"),
+        ([announcing_header(TEST, tarfile.REGTYPE, 2**33)], "at most 30,730,000 .* got 8,589,934"),
+        ([announcing_header("a", tarfile.GNUTYPE_LONGNAME, 2**33)], "headers of at most .* in a"),
+        ([announcing_header("a", tarfile.XHDTYPE, 2**30)], "headers of at most 65,536 bytes"),
+        ([announcing_header("a", tarfile.DIRTYPE, 2**60)], "headers of at most 65,536 bytes"),
+        ([announcing_header(TEST, tarfile.REGTYPE, -512)], "complete tar.gz archive|3073 bytes"),
+        ([announcing_header("a", tarfile.GNUTYPE_LONGNAME, 1)[:1024]] * 5000, "complete tar.gz"),
+        ([plain_member(TEST, bytes(3073))] * 2, f"must hold one file {TEST}, got two"),
+        ([b"\xff" * 512], "complete tar.gz archive, got: .*"),
+        ([plain_member(TEST, bytes(3073))[:1000]], "complete tar.gz archive, got: .*end of data"),
+    ],
+)
+def test_a_hostile_archive_is_refused_in_little_memory(tmp_path, parts, complaint):
+    path = write_gzip(tmp_path / "cifar.tar.gz", *parts)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=complaint) as caught:
+        read_cifar10(path, "test")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24 and len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["a member", "after the end"])
+def test_a_gzip_bomb_is_refused_in_little_memory(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(_archives, "_MAX_UNPACKED", 2**24)
+    zeros = bytes(2**25)
+    sound = plain_member(TEST, bytes(3073))
+    bomb = plain_member("beside", zeros) if place == "a member" else bytes(1024) + zeros
+    path = write_gzip(tmp_path / "cifar.tar.gz", sound, bomb)
+    del zeros, bomb
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="at most 16,777,216 bytes when unpacked, got more"):
+        read_cifar10(path, "test")
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    monkeypatch.setattr(_archives, "_MAX_UNPACKED", 2**26)
+    assert len(read_cifar10(path, "test")[0]) == 1
+
+
+@pytest.mark.parametrize("read", [read_cifar10, read_cifar10_jpeg])
+def test_a_fifo_in_place_of_a_file_is_refused(tmp_path, read):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ValueError, match=r"must be a file, got .*fifo, which is a FIFO"):
+        read(tmp_path / "fifo", "test")
+
+
+def write_npz(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as stored:
+        for name, content in members:
+            with warnings.catch_warnings(action="ignore"):  # of a name that is there already
+                stored.writestr(f"{name}.npy", content)
+    return path
+
+
+def npy(array):
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
+
+
+def test_a_hostile_file_of_jpeg_images_is_refused_in_little_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(_archives, "_MAX_ARRAY", 2**20)
+    sound = [(name, npy(array)) for name, array in jpeg_arrays(12).items()]
+    path = write_npz(tmp_path / "sound.npz", sound)
+    assert len(read_cifar10_jpeg(path, "test")[0]) == 1
+    _, *rest = sound
+    hostile_members = {
+        "jpeg is in it more than once": [*sound, sound[0]],
+        "jpeg of 2,097,152 bytes, above 1,048,576": [("jpeg", bytes(2**21)), *rest],
+    }
+    for complaint, members in hostile_members.items():
+        path = write_npz(tmp_path / "hostile.npz", members)
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=f"hostile.npz must be a .npz file .*{complaint}"):
+            read_cifar10_jpeg(path, "test")
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+        tracemalloc.stop()
+
+
+def test_an_array_that_claims_more_than_there_is_is_refused(tmp_path):
+    row = npy(np.zeros(9, np.uint8))
+    claim = row.replace(b"(9,), }" + b" " * 12, b"(9" + b"0" * 12 + b",), }")
+    assert len(claim) == len(row) and claim != row
+    members = [(name, npy(array)) for name, array in jpeg_arrays(12).items()]
+    path = write_npz(tmp_path / "a.npz", [("jpeg", claim), *members[1:]])
+    with pytest.raises(ValueError, match=r"a\.npz must be a .npz file .*, got: "):
+        read_cifar10_jpeg(path, "test")
+
+
+def test_labels_of_any_integer_type_are_read(tmp_path):
+    for kind in (">i8", "<u2", "u8"):
+        labels = jpeg_arrays(12)["labels"].astype(kind)
+        _, test = read_cifar10_jpeg(write_jpegs(tmp_path / "a.npz", labels=labels), "test")
+        assert test.tolist() == [1] and test.dtype == torch.int64
+
+
+def test_more_images_than_there_are_is_no_cifar10(tmp_path):
+    labels, offsets = np.zeros(70_000, np.uint8), np.arange(70_001)
+    path = write_jpegs(tmp_path / "a.npz", labels=labels, offsets=offsets)
+    with pytest.raises(ValueError, match="at most 60000, .* got 70000 labels"):
+        read_cifar10_jpeg(path, "train")

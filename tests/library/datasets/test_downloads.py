@@ -14,12 +14,7 @@ import torch
 from archives import TEST, TRAIN
 from recorded import CIFAR10, needs_cifar10
 
-from freqsense.datasets import (
-    ARCHIVES,
-    cifar10,
-    download,
-    read_cifar10,
-)
+from freqsense.datasets import ARCHIVES, cifar10, download, read_cifar10
 
 FILE = "cifar-10-binary.tar.gz"
 
@@ -149,6 +144,13 @@ def test_a_full_disk(tmp_path, server, archive, monkeypatch, pauses):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     server.serve(archive)
     assert len(cifar10(tmp_path / "root", **call)[0])  # and then there is room
+
+
+def test_what_is_no_file_in_the_archive_s_place_is_refused(tmp_path, server, archive):
+    os.mkfifo(tmp_path / FILE)
+    with pytest.raises(ValueError, match=f"archive must be a file, got .*{FILE}, which is a FIFO"):
+        download("cifar10", tmp_path, **server.serve(archive))
+    assert server.n_requests == 0
 
 
 @pytest.mark.parametrize("shown", [True, False])

@@ -12,10 +12,7 @@ from pictures import as_bytes, picture
 from PIL import Image
 from tolerances import ATOL
 
-from freqsense.datasets import (
-    IMAGENETTE_CLASSES,
-    imagenette,
-)
+from freqsense.datasets import IMAGENETTE_CLASSES, imagenette
 from freqsense.spectra import power_spectrum
 
 FOLDERS = ["n01440764", "n02102040", "n03888257"]  # labels 0, 1 and 9
