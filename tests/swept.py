@@ -58,6 +58,16 @@ def tell_device(index):
     return {"device": int(os.environ.get("CUDA_VISIBLE_DEVICES", -1)), "pid": os.getpid()}
 
 
+def interrupt_at(index, bad=2):
+    if index == bad:
+        raise KeyboardInterrupt
+    return {"square": index**2}
+
+
+def fill(index):
+    return {"field": ("x", np.zeros(1_000_000))}
+
+
 def count_threads(index):
     return {"threads": torch.get_num_threads()}
 
@@ -67,6 +77,7 @@ def give(index, kind="number"):
         "number": {"x": np.float32(1)},
         "complex": {"x": 1j},
         "text": {"x": "one"},
+        "wide": {"x": np.longdouble(1)},
         "no dims": {"x": np.zeros(3)},
         "few dims": {"x": ("y", np.zeros((3, 3)))},
         "same dims": {"x": (("y", "y"), np.zeros((3, 3)))},
@@ -85,6 +96,12 @@ def run(sweep, **options):
 def sweep_in_child(folder, n_runs, ready):
     ready.set()
     run(Sweep(nap, {"index": list(range(n_runs))}, folder))
+
+
+def retry_in_child(folder, marker, ready):
+    ready.set()
+    sweep = Sweep(fail_at, {"index": [*range(30)], "marker": [marker]}, folder)
+    sweep.compute(progress=False, retry_failures=True)
 
 
 def follow(

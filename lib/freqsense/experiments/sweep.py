@@ -301,8 +301,8 @@ class Sweep:
         files += [self._path(run, "json") for run in pending if self._read_failure(run) is None]
         if damaged := [file.name for file in files if file.exists()]:
             warnings.warn(
-                f"{len(damaged)} files in {self.folder} are damaged, and their runs are done "
-                f"again; the first is {damaged[0]}",
+                f"runs are done again whose files in {self.folder} are damaged, {len(damaged)} of "
+                f"them: {', '.join(damaged[:3])}{', ...' * (len(damaged) > 3)}",
                 stacklevel=3,
             )
 

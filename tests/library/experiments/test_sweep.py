@@ -1,14 +1,19 @@
 import hashlib
+import io
 import json
 import multiprocessing
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 import warnings
+import zipfile
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -24,9 +29,12 @@ from swept import (
     differ,
     draw,
     fail_at,
+    fill,
     give,
+    interrupt_at,
     nap,
     nap_longer,
+    retry_in_child,
     run,
     sweep_in_child,
     tell_device,
@@ -118,6 +126,8 @@ def test_a_failed_save_leaves_the_earlier_file(tmp_path, monkeypatch):
         ([None, 3], ["null", "3"]),
         ([True, 2], ["true", "2"]),
         ([[8, 8], [32, 32]], ["[8, 8]", "[32, 32]"]),
+        ([2**63 - 1, -(2**63)], [2**63 - 1, -(2**63)]),
+        ([2**63, 1], [str(2**63), "1"]),
     ],
 )
 def test_labels_of_axes(tmp_path, values, labels):
@@ -330,9 +340,250 @@ def test_a_full_disk_stops_the_sweep_and_leaves_nothing_half_written(tmp_path, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left on device; 0 of 12 runs are stored in"):
         run(sweep)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_that_cannot_be_stored_stops_the_sweep_too(tmp_path, monkeypatch):
+    sweep = Sweep(fail_at, {"index": [0, 1, 2, 3]}, tmp_path)
+    sync = os.fsync
+    left = iter([sync, sync])
+
+    def refuse(descriptor):
+        for sync in left:
+            return sync(descriptor)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(
+        OSError, match="No space left.*; 2 of 4 runs are stored.* goes on"
+    ) as caught:
+        run(sweep)
+    assert caught.value.errno == 28 and len(list(tmp_path.iterdir())) == 2
+    monkeypatch.undo()
+    with pytest.warns(UserWarning, match="1 of 4 runs failed"):
+        assert run(sweep).square.isnull().sum() == 1
+
+
+@contextmanager
+def file_size_limit(n_bytes):
+    """As on a disk that is nearly full, no file of this process may be larger."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_at_the_end_says_what_is_stored(tmp_path):
+    sweep = Sweep(draw, GRID, tmp_path / "runs")
+    run(sweep)
+    said = "sweep.nc cannot be written, is there room for it.*; 12 of 12 runs are stored in"
+    with file_size_limit(5000), pytest.raises(OSError, match=said):
+        sweep.save(tmp_path / "sweep.nc")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    xarray.testing.assert_identical(sweep.save(tmp_path / "sweep.nc"), sweep.dataset())
+
+
+# Files that others have touched
+
+
+def failed_sweep(folder):
+    """A sweep of which one run failed, what would mend that, and the record of the failure."""
+    marker = folder / "mended"
+    sweep = Sweep(fail_at, {"index": [0, 1, 2], "marker": [str(marker)]}, folder / "runs")
+    sweep.compute(progress=False)
+    [record] = (folder / "runs").glob("*.json")
+    return sweep, marker, record
+
+
+def without(record, name):
+    return json.dumps({key: value for key, value in json.loads(record).items() if key != name})
+
+
+DAMAGES = {
+    "nested": lambda record: b"[" * 100_000,
+    "nested objects": lambda record: b'{"key":' * 100_000,
+    "empty": lambda record: b"",
+    "half": lambda record: record[: len(record) // 2],
+    "not UTF-8": lambda record: record.replace(b"ZeroDivisionError", b"\xff\xfe"),
+    "a list": lambda record: b"[1, 2]",
+    "key alone": lambda record: json.dumps({"key": json.loads(record)["key"]}).encode(),
+    "no error": lambda record: without(record, "error").encode(),
+    "no versions": lambda record: without(record, "versions").encode(),
+    "no configuration": lambda record: without(record, "configuration").encode(),
+    "empty error": lambda record: json.dumps(json.loads(record) | {"error": ""}).encode(),
+    "number as error": lambda record: json.dumps(json.loads(record) | {"error": 3}).encode(),
+    "of another run": lambda record: record.replace(b'"index": 2', b'"index": 1'),
+    "huge number": lambda record: record.replace(b'"bad": 2', b'"bad": ' + b"9" * 5000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_record_of_a_failure_is_told_and_its_run_done_again(tmp_path, damage):
+    sweep, marker, record = failed_sweep(tmp_path)
+    record.write_bytes(damage(record.read_bytes()))
+    assert [left["index"] for left in sweep.remaining()] == [2] and sweep.failures() == []
+    assert len(json.loads(sweep.dataset().attrs["missing"])) == 1
+    marker.touch()
+    with pytest.warns(UserWarning, match=f"are damaged, 1 of them: {record.name}"):
+        dataset = run(sweep)
+    assert dataset.attrs["missing"] == "[]" and not record.exists()
+
+
+def test_a_record_of_gigabytes_is_damaged_and_not_read(tmp_path):
+    sweep, marker, record = failed_sweep(tmp_path)
+    with open(record, "wb") as file:
+        file.truncate(2**33)  # holes, that take no room
+    assert len(sweep.remaining()) == 1
+    os.rename(record, record.with_suffix(".npz"))
+    assert len(sweep.remaining()) == 1
+
+
+def test_an_undamaged_record_is_no_damage(tmp_path):
+    sweep, _, _ = failed_sweep(tmp_path)
+    with warnings.catch_warnings(action="error"):
+        sweep.compute(progress=False)
+        sweep.compute(progress=False, retry_failures=True)
+
+
+def damage_result(path, change, compress=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    stored = np.load(io.BytesIO(members["record.npy"])).item()
+    content = io.BytesIO()
+    np.save(content, np.array(json.dumps(change(json.loads(stored)))))
+    members["record.npy"] = content.getvalue()
+    with zipfile.ZipFile(path, "w", compress) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+
+
+CHANGES = {
+    "no versions": lambda record: without(json.dumps(record), "versions"),
+    "no date": lambda record: {name: v for name, v in record.items() if name != "date"},
+    "other versions": lambda record: record | {"versions": {"freqsense": "0"}},
+    "other configuration": lambda record: record | {"configuration": {"index": 7, "bad": 2}},
+    "other dims": lambda record: record | {"dims": {"square": ["x"]}},
+    "dims of an axis": lambda record: record | {"dims": {"square": ["index"]}},
+    "no dims": lambda record: record | {"dims": {}},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_result_that_is_not_what_a_run_stores_is_told_and_done_again(tmp_path, change):
+    sweep = Sweep(fail_at, {"index": [0, 1]}, tmp_path)
+    dataset = run(sweep)
+    path = min(tmp_path.iterdir())
+    damage_result(path, lambda record: record)
+    xarray.testing.assert_equal(sweep.dataset(), dataset)  # the control: nothing has changed
+    damage_result(path, change)
+    assert len(sweep.remaining()) == 1
+    with pytest.warns(UserWarning, match=f"are damaged, 1 of them: {path.name}"):
+        xarray.testing.assert_equal(run(sweep), dataset)
+
+
+def test_a_compressed_result_is_not_unpacked(tmp_path):
+    sweep = Sweep(fail_at, {"index": [0, 1]}, tmp_path)
+    run(sweep)
+    damage_result(min(tmp_path.iterdir()), lambda record: record, zipfile.ZIP_DEFLATED)
+    assert len(sweep.remaining()) == 1
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_named_before_any_run(tmp_path, make, suffix):
+    sweep = Sweep(fail_at, {"index": [0, 2]}, tmp_path)
+    sweep.compute(progress=False)
+    [record] = tmp_path.glob("*.json")
+    [result] = tmp_path.glob("*.npz")
+    result.unlink()
+    record.unlink()
+    make(record.with_suffix(f".{suffix}"))
+    with pytest.raises(ValueError, match=rf"must be a file, got .*\.{suffix}, which is"):
+        run(sweep)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_results_that_vanish_meanwhile_are_told(tmp_path, monkeypatch, n_workers):
+    store, stored = Sweep._store, []
+
+    def lose(self, record, values):
+        store(self, record, values)
+        stored.append(record["key"])
+        if len(stored) == 2:
+            [path.unlink() for path in self.folder.glob("*.npz")]
+
+    monkeypatch.setattr(Sweep, "_store", lose)
+    sweep = Sweep(fail_at, {"index": [0, 1, 3]}, tmp_path)
+    with pytest.warns(UserWarning, match="2 of 3 runs are missing: .* vanished"):
+        dataset = run(sweep, n_workers=n_workers)
+    assert len(json.loads(dataset.attrs["missing"])) == 2 and dataset.square.isnull().sum() == 2
+    monkeypatch.undo()
+    with warnings.catch_warnings(action="error"):
+        assert run(sweep).square.notnull().all()
+
+
+def test_a_folder_that_vanishes_ends_the_sweep_with_what_is_stored(tmp_path, monkeypatch):
+    store = Sweep._store
+
+    def lose(self, record, values):
+        shutil.rmtree(self.folder)
+        store(self, record, values)
+
+    monkeypatch.setattr(Sweep, "_store", lose)
+    with pytest.raises(FileNotFoundError, match="0 of 12 runs are stored in"):
+        run(Sweep(draw, GRID, tmp_path / "runs"))
+
+
+# Too much
+
+
+def test_a_grid_beyond_memory_is_refused_before_it_is_built(tmp_path):
+    axis = list(range(1000))
+    start = time.monotonic()
+    with pytest.raises(ValueError, match=r"100,000 runs, got 1,000,000,000: 1000 depth x 1000 dec"):
+        Sweep(draw, {"depth": axis, "decay": axis, "seed": axis}, tmp_path)
+    assert time.monotonic() - start < 1
+
+
+def test_results_beyond_memory_are_refused_before_they_are_put_together(tmp_path):
+    run(Sweep(fill, {"index": [3]}, tmp_path))
+    with pytest.raises(ValueError, match="the dataset of 100,000 runs must fit into memory"):
+        Sweep(fill, {"index": [*range(100_000)]}, tmp_path).dataset()
+
+
+# Interrupted
+
+
+def test_an_interrupted_sweep_says_how_far_it_came(tmp_path):
+    sweep = Sweep(interrupt_at, {"index": [0, 1, 2, 3]}, tmp_path)
+    with pytest.raises(KeyboardInterrupt, match="2 of 4 runs are stored in .*; the same command"):
+        run(sweep)
+    assert len(sweep.remaining()) == 2 and not list(tmp_path.glob("*.json"))
+
+
+def test_an_interrupted_pool_leaves_no_process_and_no_failure(tmp_path):
+    """Ctrl-C reaches the workers as well as the parent."""
+    folder = tmp_path / "a"
+    command = [sys.executable, "-c", PARENT, folder]
+    options = {"env": environment(), "start_new_session": True, "stderr": subprocess.PIPE}
+    parent = subprocess.Popen(command, text=True, **options)
+    try:
+        wait_until(lambda: len(list(folder.glob("*.npz"))) > 3)
+        os.killpg(parent.pid, signal.SIGINT)
+        _, said = parent.communicate(timeout=60)
+    finally:
+        parent.kill()
+    stored = len(list(folder.glob("*.npz")))
+    assert f"KeyboardInterrupt: {stored} of 40 runs are stored in {folder}" in said
+    assert 3 < stored < 40 and not list(folder.glob("*.json"))
+    pids = {int(pid) for pid in Sweep(nap_longer, {"index": [*range(40)]}, folder).dataset().pid
+            if pid == pid}  # fmt: skip
+    wait_until(lambda: not any(map(is_alive, pids)))
 
 
 def test_leftovers_of_killed_sweeps_go_and_files_under_way_stay(tmp_path):
@@ -394,7 +645,7 @@ def is_alive(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -440,15 +691,33 @@ def test_two_sweeps_on_one_folder_do_not_disturb_each_other(tmp_path, forkserver
     xarray.testing.assert_equal(both, alone)
 
 
+def test_two_processes_retry_failures_of_one_folder(tmp_path, forkserver):
+    marker, folder = tmp_path / "mended", tmp_path / "runs"
+    sweep = Sweep(fail_at, {"index": [*range(30)], "marker": [str(marker)]}, folder)
+    sweep.compute(progress=False)
+    assert len(sweep.failures()) == 1
+    marker.touch()
+    arguments = (folder, str(marker), forkserver.Event())
+    children = [forkserver.Process(target=retry_in_child, args=arguments) for _ in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(30)
+        assert child.exitcode == 0
+    assert sweep.remaining() == sweep.failures() == []
+    assert len(list(folder.iterdir())) == 30 and not list(folder.glob("*.json"))
+
+
 # A Dask cluster
 
 
 class Cluster:
     """A scheduler and workers, each a process of its own on 127.0.0.1."""
 
-    def __init__(self, folder, n_workers):
+    def __init__(self, folder, n_workers, variables=None):
         contact = folder / "scheduler.json"
         self.folder = folder
+        self.variables = environment() if variables is None else variables
         self.processes = []
         self.scheduler = self.start(
             "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
@@ -461,7 +730,7 @@ class Cluster:
     def start(self, program, *arguments):
         command = [sys.executable, "-m", f"distributed.cli.{program}", *map(str, arguments)]
         with open(self.folder / "log", "a") as log:
-            process = subprocess.Popen(command, env=environment(), stdout=log, stderr=log)
+            process = subprocess.Popen(command, env=self.variables, stdout=log, stderr=log)
         self.processes.append(process)
         return process
 
@@ -517,6 +786,23 @@ def test_a_dask_sweep_equals_the_local_one_even_when_a_worker_is_lost(cluster, t
     assert time.monotonic() - start < 20
     assert not list((tmp_path / "lost").glob("*.json"))
     assert list((tmp_path / "lost").glob("*.npz"))
+
+
+def test_a_scheduler_without_the_module_is_refused_before_any_run(tmp_path):
+    """It unpacks what it hands on, and once its errors were taken for failures of the runs."""
+    pytest.importorskip("distributed")
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    cluster = Cluster(tmp_path, n_workers=0, variables=variables)
+    try:
+        with pytest.raises(ImportError, match="the scheduler at .* import freqsense and swept"):
+            run(Sweep(draw, GRID, tmp_path / "runs"), scheduler=cluster.address)
+        assert list((tmp_path / "runs").iterdir()) == []
+        cluster.variables = environment()
+        cluster.add_worker()
+        with pytest.raises(ImportError, match="the scheduler at"):
+            run(Sweep(draw, GRID, tmp_path / "runs"), scheduler=cluster.address)
+    finally:
+        cluster.close()
 
 
 def lose_a_worker(cluster, folder):
@@ -588,6 +874,7 @@ def test_functions_without_a_name_of_their_own_are_refused(tmp_path, function):
     [
         ("complex", "must be real numbers, got complex128"),
         ("text", "must be real numbers, got <U3"),
+        ("wide", "must be real numbers, got (float128|longdouble)"),
         ("no dims", r"got dims \(\) and shape \(3,\)"),
         ("few dims", r"got dims \('y',\) and shape \(3, 3\)"),
         ("same dims", r"got dims \('y', 'y'\)"),
