@@ -45,7 +45,6 @@ def read_picture(file: Path | bytes) -> Image.Image:
             _check_depth(image)
             # Only now: a PNG's tag may follow its pixels, and a TIFF is turned as it is loaded.
             turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-            image.info.pop("transparency", None)
             picture = image.convert("RGB")
         return picture if turn is None else picture.transpose(turn)
     except Exception as error:  # damage makes decoders raise anything
