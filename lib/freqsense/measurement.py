@@ -5,12 +5,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from operator import length_hint
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
+from tqdm.auto import tqdm
 
 from freqsense import spectra
 from freqsense._checks import as_images, as_integer, as_real, as_stacks, sides
@@ -93,9 +95,10 @@ class Measurement:
     @property
     def relative_error(self) -> float | None:
         """Median over rings, DC apart, of standard error over mean; None for a single image."""
-        if self.map.n_images == 1:
+        heard = self.profile.mean[1:] > 0
+        if self.map.n_images == 1 or not heard.any():
             return None
-        return float((self.profile.sem / self.profile.mean)[1:].nanmedian())
+        return float((self.profile.sem / self.profile.mean)[1:][heard].median())
 
     @cached_property
     def bands(self) -> dict[str, tuple[float, float]]:
@@ -245,7 +248,8 @@ def measure_network(
     options: dict[str, Any] = {"method": method, "n_probes": n_probes, "seed": seed}
     options |= {"batch_size": batch_size, "device": device, "output_key": output_key}
     options["progress"] = progress
-    found = measure_sensitivity(network.model, pictures.watch(), until=until, **options)
+    stacks = _Counted(pictures.watch(), range(pictures.count()))
+    found = measure_sensitivity(network.model, stacks, until=until, **options)
     untrained = _measure_untrained(network, pictures, found.n_images, n_untrained, options)
     amplitude, law, notes = pictures.describe(found.n_images)
     settings: dict[str, Any] = {
@@ -374,6 +378,17 @@ def _as_json(value: Any) -> Any:
 # Pictures and untrained networks
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """Stacks in turn, and what a bar tells their number from, as a ``DataLoader`` has it."""
+
+    stacks: Iterator[Tensor]
+    dataset: range
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.stacks
+
+
 class _Pictures:
     """Images as a network sees them, as often as asked; power and blanks are told once."""
 
@@ -391,6 +406,13 @@ class _Pictures:
         self._band = band
         self._power: list[RadialProfile] = []  # of each batch, ring means (n, R)
         self._blank: list[Tensor] = []  # of each batch, (n,)
+
+    def count(self) -> int:
+        """Return the number of images, 0 if it shows only as they come."""
+        if isinstance(self.images, ImageBatches):
+            return len(self.images.names)
+        is_stack = isinstance(self.images, Tensor | np.ndarray)
+        return length_hint(self.images if is_stack else getattr(self.images, "dataset", ()))
 
     def watch(self) -> Iterator[Tensor]:
         """Yield stacks (n, C, H, W), and keep what :meth:`describe` tells of them."""
@@ -505,10 +527,12 @@ def _measure_untrained(
 ) -> Tensor | None:
     """Ring means (n_untrained, R) of untrained twins on the first images."""
     curves = []
-    for index in range(n_untrained):
+    hidden = not (n_untrained and options["progress"])
+    for index in tqdm(range(n_untrained), "untrained", disable=hidden):
         twin = network.untrained(options["seed"] + index)
         if any(isinstance(module, _BatchNorm) for module in twin.modules()):
             settle_batchnorm(twin, pictures.settling(n_images))
-        found = measure_sensitivity(twin, pictures.stacks(n_images), **options)
+        stacks = _Counted(pictures.stacks(n_images), range(n_images))
+        found = measure_sensitivity(twin, stacks, **options)
         curves.append(found.norm().radial().single().mean)
     return torch.stack(curves) if curves else None

@@ -42,6 +42,7 @@ OKABE_ITO = ("#0072B2", "#009E73", "#000000", "#D55E00", "#CC79A7")
 
 RADIAL_LABEL = "radial frequency (cycles/image)"
 
+_LEGEND = 30  # characters of a name in a legend
 _Z95 = 1.96  # half width of a 95 % interval, in standard errors
 _LINE = 0.6  # height of what one line of text holds, in distances of two lines
 # A power this far below the largest is the rounding error of a float32 transform, not a signal.
@@ -417,8 +418,9 @@ def _same_pictures(one: "Measurement", other: "Measurement") -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a name as a legend can show it: no formula, and not hidden by an underscore."""
-    shown = name.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
+    """Return a name as a legend can show it: short, no formula, not hidden by an underscore."""
+    short = name if len(name) <= _LEGEND else f"{name[: _LEGEND // 2]}...{name[-_LEGEND // 2 :]}"
+    shown = short.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 
 

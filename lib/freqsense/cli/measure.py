@@ -125,13 +125,12 @@ class _Bench:
         opened = make_network(
             path, content, shape, factory=factory, channels=self.channels, **self.described
         )
-        place, name = self._place(opened), str(path or factory)
         self._check_channels(opened)
-        complaint = f"{name} cannot be applied to images {(opened.channels, *shape)}"
-        options = self.options | more | {"device": place, "name": name}
+        told = str(path or factory)
+        options = self.options | more | {"device": self._place(opened), "name": _shorten(told)}
         options |= {"mean": self.mean or opened.mean or 0.0, "std": self.std or opened.std or 1.0}
-        found = _apply(opened, pictures, complaint, options)
-        settings = {"model": name, "factory": factory, **self.described, "images": self.folder}
+        found = _apply(opened, pictures, f"{told} on images {(opened.channels, *shape)}", options)
+        settings = {"model": told, "factory": factory, **self.described, "images": self.folder}
         return replace(found, settings=settings | {"size": self.size} | found.settings)
 
     def _open_pictures(
@@ -199,7 +198,7 @@ def _as_network(network: str | None, model: str | None) -> tuple[Path | None, st
 
 
 def _apply(
-    network: Network, pictures: datasets.ImageBatches, complaint: str, options: dict[str, Any]
+    network: Network, pictures: datasets.ImageBatches, what: str, options: dict[str, Any]
 ) -> Measurement:
     try:
         found = measure_network(network, pictures, **options)
@@ -209,9 +208,9 @@ def _apply(
         text = " ".join(str(error).split()) or type(error).__name__
         memory = isinstance(error, MemoryError) or "memory" in text
         hint = "--batch-size N takes less" if memory else "--size N makes other images"
-        raise ValueError(f"{complaint}: {text}; {hint}") from error
+        raise ValueError(f"{what} fails: {text}; {hint}") from error
     if not (found.profile.mean[1:] > 0).any():
-        raise ValueError(f"{complaint[: complaint.index(' cannot')]} responds to no frequency")
+        raise ValueError(f"{what} must respond to a frequency beside DC, got none that it does")
     return found
 
 
