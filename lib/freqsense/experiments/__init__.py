@@ -8,6 +8,7 @@ from freqsense.experiments.analysis import (
     ring_slopes,
 )
 from freqsense.experiments.explain import explain_sensitivity
+from freqsense.experiments.recoloring import Response, measure_response
 from freqsense.experiments.runs import (
     Task,
     label_statistics,
@@ -21,6 +22,7 @@ from freqsense.experiments.scale import run_paper
 from freqsense.experiments.sweep import Sweep
 
 __all__ = [
+    "Response",
     "Sweep",
     "Task",
     "explain_sensitivity",
@@ -28,6 +30,7 @@ __all__ = [
     "label_statistics",
     "load_task",
     "mean_and_error",
+    "measure_response",
     "response",
     "ring_power",
     "ring_slopes",
