@@ -2,23 +2,10 @@
 
 import math
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-
-def power_of_two(values: Tensor, dim: int | Sequence[int]) -> Tensor:
-    """Power of two near the largest size of values over some axes, which are kept.
-
-    What is divided by it can be squared within the range of its type, and divides without rounding.
-    """
-    tiny = torch.finfo(values.dtype).tiny
-    size = torch.linalg.vector_norm(values, torch.inf, dim, keepdim=True)
-    size = size.nan_to_num(nan=1.0).clamp(tiny, 0.25 / tiny)  # its inverse is in the range too
-    return size / torch.frexp(size).mantissa
-
-from freqsense._scale import binary_scale
+from freqsense._scale import binary_scales
 
 
 class Moments:
@@ -37,7 +24,7 @@ class Moments:
     def add(self, batch: Tensor, unit: float = 1.0) -> None:
         """Merge a batch (n, ...), given in multiples of a unit."""
         n_new = len(batch)
-        scale = binary_scale(batch)
+        scale = binary_scales(batch, 0)[0]
         scaled = batch / scale
         mean = scaled.mean(0)
         # Two passes are ten times faster here than torch.var_mean, which strides over the batch.
@@ -49,11 +36,6 @@ class Moments:
         between = shift * math.sqrt(self.count * n_new / total)
         self.spread = torch.hypot(torch.hypot(self.spread, spread), between)
         self.count = total
-
-    def rescale(self, factor: Tensor) -> None:
-        """Change the unit: as if all samples had been multiplied by a factor."""
-        self.mean = self.mean * factor
-        self.squares = self.squares * factor.square()
 
     def standard_error(self) -> Tensor:
         """Standard error of the mean, NaN from a single sample."""

@@ -30,8 +30,8 @@ def binary_scales(values: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     For values that differ much along the other axes; nothing waits for the device.
     """
     tiny = torch.finfo(values.dtype).tiny
-    size = torch.linalg.vector_norm(values.detach(), torch.inf, dim, keepdim=True)
-    size = size.nan_to_num(nan=1.0).clamp(tiny, 0.25 / tiny)  # so that inverses are in range
+    size = values.detach().abs().amax(dim, keepdim=True)
+    size = size.nan_to_num(nan=1.0, posinf=1.0).clamp(tiny, 0.25 / tiny)  # inverses are in range
     return 0.5 * size / torch.frexp(size).mantissa
 
 

@@ -493,20 +493,24 @@ def _powers(gradients: Iterator[Tensor], unit: Tensor) -> Iterator[tuple[Tensor,
 
 def _ring_means(half: Tensor, shape: tuple[int, int]) -> Tensor:
     """Ring means (n, C, R) of half spectra (n, C, H, W // 2 + 1)."""
-    return half.double().flatten(-2) @ _ring_weights(shape).to(half.device)
+    columns = half.double().flatten(-2).flatten(0, 1).T  # (H * (W // 2 + 1), n * C)
+    means = torch.sparse.mm(_ring_weights(shape).to(half.device), columns)
+    return means.T.unflatten(0, half.shape[:2])
 
 
 @lru_cache(maxsize=16)
 def _ring_weights(shape: tuple[int, int]) -> Tensor:
-    """Weight (H * (W // 2 + 1), R) of each point of the half spectrum in each ring mean."""
+    """Weight (R, H * (W // 2 + 1)) of each point of the half spectrum in each ring mean, sparse."""
     ring, n_half = rings(shape), shape[1] // 2 + 1
     bins = ring.bins.reshape(shape)[:, :n_half].flatten()
-    n_rings = len(ring.count)
     column = torch.arange(n_half)
     twice = (column > 0) & (2 * column < shape[1])  # -ω lies in the other half
     share = (1.0 + twice.double()).expand(shape[0], -1).flatten()
-    weights = functional.one_hot(bins, n_rings + 1)[:, :n_rings] * share[:, None]
-    return weights / ring.n_points
+    inside = (bins < len(ring.count)).nonzero().squeeze(1)
+    places = torch.stack([bins[inside], inside])
+    weights = share[inside] / ring.n_points[bins[inside]]
+    size = (len(ring.count), len(bins))
+    return torch.sparse_coo_tensor(places, weights, size, check_invariants=True).coalesce()
 
 
 def _reciprocal(values: Tensor) -> Tensor:
@@ -640,7 +644,9 @@ def _check_finite(sizes: Tensor, total: Moments) -> None:
     if not torch.isfinite(total.mean.sum()):
         bad = (~torch.isfinite(sizes)).flatten(1).any(1).nonzero()
         which = total.count - len(sizes) + int(bad[0])
-        raise ValueError(f"model has a NaN or infinite gradient on these images, first at {which}")
+        raise ValueError(
+            f"model has a NaN or infinite gradient on these images, first on image {which} (from 0)"
+        )
 
 
 def _error(total: _MeanSquare | _MeanSize) -> float:

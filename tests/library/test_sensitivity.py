@@ -2,7 +2,9 @@
 
 import io
 import math
+import warnings
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -308,6 +310,195 @@ def test_one_image_has_no_error_over_images():
     assert result.stderr.isnan().all() and result.radial().sem_over == "ring"
 
 
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [
+        *((torch.float32, scale) for scale in (1e-37, 1e-25, 1e-12, 1e12, 1e20, 1e35)),
+        *((torch.float64, scale) for scale in (1e-290, 1e-160, 1e-80, 1e80, 1e160, 1e290)),
+    ],
+)
+@pytest.mark.parametrize("average", ["rms", "mean"])
+def test_gradients_whose_squares_leave_the_range(average, scale, dtype):
+    """All of a map scales with the network, errors included; channels differ as they may."""
+    x, weights = noise(6, 2, 7, 6, dtype=dtype), noise(3, 7, 6, seed=1, dtype=dtype)
+
+    def measured(scales):
+        def model(x):
+            parts = zip(scales, x.unbind(1), strict=True)
+            return sum(
+                s * torch.tanh((part[:, None] * weights).sum((-2, -1))) * 0.5 for s, part in parts
+            )
+
+        return measure_sensitivity(model, x, average=average, batch_size=4)
+
+    whole, found = measured([1.0, 1.0]), measured([scale, 1.0])
+    close = {"rtol": 20 * ATOL[dtype], "atol": 0}
+    for name in ("values", "stderr", "ring_stderr"):
+        expected, got = getattr(whole, name), getattr(found, name)
+        assert torch.allclose(got[0] / scale, expected[0], **close) and expected.min() > 0
+        assert torch.allclose(got[1], expected[1], **close)
+    both = measured([scale, scale])
+    for name in ("values", "stderr", "ring_stderr"):
+        expected, got = getattr(whole.norm(), name), getattr(both.norm(), name)
+        assert torch.allclose(got / scale, expected, **close)
+
+
+def test_batches_may_differ_in_size_by_any_power():
+    """The first batch is silent, the others span more than the squares of float32 do."""
+    x = torch.tensor([0.0, 0.0, 1e-30, 1e-30, 1.0, 1e15]).reshape(6, 1, 1, 1).expand(-1, 1, 4, 4)
+    sizes = x[:, 0, 0, 0].double()
+
+    def model(x):
+        return x.square().mean((1, 2, 3))[:, None] / 2  # a gradient of x / 16 at 16 pixels
+
+    for batch_size in (1, 2, 6):
+        rms = measure_sensitivity(model, x, batch_size=batch_size).values[0, 0, 0]
+        assert rms.item() == pytest.approx(sizes.square().mean().sqrt().item() / 4, rel=1e-6)
+        mean = measure_sensitivity(model, x, batch_size=batch_size, average="mean").values[0, 0, 0]
+        assert mean.item() == pytest.approx(sizes.mean().item() / 4, rel=1e-6)
+        silent = measure_sensitivity(model, x[:4], batch_size=batch_size).values[0, 0, 0]
+        assert silent.item() == pytest.approx(1e-30 / 4 / 2**0.5, rel=1e-6)
+
+
+@pytest.mark.parametrize("margin", [-60.0, 0.0, 5.0, 20.0, 60.0, 100.0, 400.0, 650.0])
+def test_the_loss_of_a_confident_network_has_a_gradient(margin):
+    """log(1 + e^-m) falls as 1 / (1 + e^m), far below what 1 - p resolves."""
+    x, y = torch.full((3, 1, 2, 2), margin / 8), torch.zeros(3, dtype=torch.long)
+
+    def model(x):
+        total = x.sum((1, 2, 3))
+        return torch.stack([total, -total, -total - 800], 1)
+
+    found = measure_sensitivity(model, x, of="loss", labels=y).values[0, 0, 0]
+    assert found.item() == pytest.approx(4 / (1 + math.exp(margin)), rel=1e-4)
+
+
+def test_the_loss_of_classes_that_share_what_is_left():
+    """Against autograd in float64, where p is still told from 1."""
+    weights, x = noise(4, 2, 5, 6, seed=3), noise(3, 2, 5, 6)
+    y = torch.tensor([0, 1, 2])
+
+    def model(x):
+        logits = 0.3 * (x[:, None] * weights.to(x)).sum((2, 3, 4))
+        return logits + 16 * nn.functional.one_hot(y[: len(x)], 4)
+
+    exact = measure_sensitivity(model, x, of="loss", labels=y).values
+    leaf = x.clone().requires_grad_()
+    nn.functional.cross_entropy(model(leaf), y, reduction="sum").backward()
+    expected = (fourier.fft2(leaf.grad).abs().square().mean(0)).sqrt()
+    assert torch.allclose(exact, expected, rtol=1e-6, atol=0)
+    single = measure_sensitivity(model, x.float(), of="loss", labels=y).values
+    assert torch.allclose(single, expected, rtol=1e-4, atol=0)
+
+
+def fan(n_outputs):
+    """A network of many outputs that are not alike."""
+    weights = noise(n_outputs, 2, 6, 6, seed=5)
+    return lambda x: torch.tanh((x[:, None] * weights).sum((2, 3, 4)) / 9)
+
+
+def test_auto_probes_above_fifty_outputs_and_says_so():
+    x = noise(6, 2, 6, 6)
+    for n_outputs, method, n_probes in ((50, "exact", 0), (51, "probe", 3)):
+        model = fan(n_outputs)
+        probes = {"n_probes": 3, "seed": 4} if n_probes else {}
+        found = measure_sensitivity(model, x, n_probes=3, seed=4)
+        expected = measure_sensitivity(model, x, method=method, **probes)
+        assert torch.equal(found.values, expected.values)
+        assert found.n_probes == expected.n_probes == found.norm().n_probes == n_probes
+    # What probes do not give is measured exactly, whatever the number of outputs.
+    assert measure_sensitivity(fan(51), x, average="mean").n_probes == 0
+    loss = measure_sensitivity(fan(51), x, of="loss", labels=torch.zeros(6).long())
+    assert loss.n_probes == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((3, 32, 32), 256), ((3, 224, 224), 8), ((1, 1500, 1000), 1)]
+)
+def test_batches_are_as_large_as_memory_has_room(shape, expected):
+    seen = []
+
+    def model(x):
+        seen.append(len(x))
+        return x.mean((1, 2, 3))[:, None]
+
+    x = torch.zeros(1, *shape).expand(expected + 1, -1, -1, -1)
+    measure_sensitivity(model, x)
+    few = min(2, expected)
+    assert seen == [few, expected, 1] if expected > 1 else seen == [1, 1]
+    seen.clear()
+    measure_sensitivity(model, x, batch_size=expected + 1)
+    assert seen == [2, expected + 1]
+
+
+def test_progress_counts_images_and_outputs(capsys):
+    x = noise(6, 2, 8, 8)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x), batch_size=4)
+    for source in (x, loader):
+        measure_sensitivity(small_net(), source, progress=True)
+        assert "18/18" in capsys.readouterr().err
+        measure_sensitivity(small_net(), source, method="probe", n_probes=2, progress=True)
+        assert "12/12" in capsys.readouterr().err
+    measure_sensitivity(small_net(), iter(x.split(2)), progress=True)
+    assert "18 gradients" in capsys.readouterr().err
+    measure_sensitivity(small_net(), x)
+    assert capsys.readouterr().err == ""
+
+
+def relative_error(found):
+    profile = found.norm().radial()
+    return float((profile.sem / profile.mean)[0, 1:].median())
+
+
+@pytest.mark.parametrize("method", ["exact", "probe"])
+def test_until_stops_at_the_first_batch_that_is_precise_enough(method):
+    model, x = small_net(), noise(400, 2, 8, 8)
+    errors = {
+        n: relative_error(measure_sensitivity(model, x[:n], method=method, batch_size=20))
+        for n in range(20, 401, 20)
+    }
+    for until in (0.2, 0.05, 0.03):
+        expected = next(n for n, error in errors.items() if error <= until)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = measure_sensitivity(model, x, method=method, batch_size=20, until=until)
+        assert found.n_images == expected < 400
+        whole = measure_sensitivity(model, x[:expected], method=method, batch_size=20)
+        assert torch.equal(found.values, whole.values)
+
+
+def test_until_trusts_no_error_of_few_images():
+    """That of a linear network is 0 from two on."""
+    model = models.linear_cnn(1, width=1, shape=(1, 8, 8)).double()
+    found = measure_sensitivity(model, noise(30, 1, 8, 8), batch_size=1, until=0.5)
+    assert found.n_images == 10
+
+
+def test_images_that_run_out_are_said_with_how_many_would_do():
+    model, x = small_net(), noise(40, 2, 8, 8)
+    error = relative_error(measure_sensitivity(model, x))
+    until = error / 2
+    with pytest.warns(UserWarning, match="the 40 images ran out at .* about 16. would do") as seen:
+        assert measure_sensitivity(model, x, until=until).n_images == 40
+    assert len(seen) == 1 and seen[0].filename == __file__
+    with pytest.warns(UserWarning, match="got one image"):
+        measure_sensitivity(model, x[:1], until=until)
+
+
+def test_an_image_without_a_gradient_is_named():
+    """A blank picture among others, where a network divides by its contrast."""
+    x = noise(7, 1, 6, 6)
+    x[5] = 0.5
+
+    def model(x):
+        return (x / x.std((1, 2, 3), keepdim=True)).square().mean((2, 3)) * x.mean((2, 3))
+
+    for source in (x, x.split(2), [x[:3], x[3:]]):
+        for average in ("rms", "mean"):
+            with pytest.raises(ValueError, match="NaN or infinite gradient .* on image 5"):
+                measure_sensitivity(model, source, average=average)
+
+
 def test_eq_slope():
     radius = fourier.radial_frequency((64, 64)).clamp(min=1)
     for exponent in (-2.0, -0.5, 1.0):
@@ -337,7 +528,9 @@ def test_a_saved_map_comes_back(tmp_path):
     path.write_bytes(b"an older file")
     result.save(path)
     back = SensitivityMap.load(str(path))
-    assert back.n_images == 4
+    assert back.n_images == 4 and back.n_probes == result.n_probes == 0
+    replace(result, n_probes=None).save(path)
+    assert SensitivityMap.load(path).n_probes is None
     for name in ("values", "stderr", "ring_stderr"):
         assert torch.equal(getattr(back, name), getattr(result, name))
     assert [file.name for file in tmp_path.iterdir()] == ["map.npz"]
@@ -367,6 +560,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
         ({"ring_stderr": np.ones((2, 9))}, r"expected ring_stderr \(2, 4\)"),
         ({"n_images": 0}, "positive integer n_images"),
         ({"n_images": 2.5}, "positive integer n_images"),
+        ({"n_probes": -1}, "whole number n_probes of at least 0"),
         ({"format": 99}, "expected format 1, got 99"),
         ({"values": np.ones((2, 8, 6), np.float32)}, "expected float64"),
         ({"values": np.array([{}], dtype=object)}, "no saved SensitivityMap"),
@@ -434,7 +628,7 @@ def test_saving_names_a_missing_folder_and_leaves_files_for_all_to_read(tmp_path
     (tmp_path / "plain").write_bytes(b"")
     modes = {(tmp_path / name).stat().st_mode for name in ("map.npz", "plain")}
     assert len(modes) == 1
-    with pytest.raises(OSError):
+    with pytest.raises(ValueError, match="a folder"):
         result.save(tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {"map.npz", "plain"}
     assert not list(tmp_path.parent.glob(tmp_path.name + "?*"))
@@ -535,6 +729,17 @@ NET = small_net()
             lambda: measure_sensitivity(lambda x: x.flatten(1).sqrt(), IMAGES),
             ValueError,
             "NaN or infinite gradient",
+        ),
+        (
+            lambda: measure_sensitivity(NET, [IMAGES, IMAGES[:0]]),
+            ValueError,
+            "batch 1 of images must not be empty",
+        ),
+        (lambda: measure_sensitivity(NET, IMAGES, until=0), ValueError, "until must be positive"),
+        (
+            lambda: measure_sensitivity(NET, IMAGES, progress=1),
+            TypeError,
+            "progress must be True or False",
         ),
         (lambda: slope(3, 1, 4), TypeError, "RadialProfile, got int"),
         (
