@@ -186,6 +186,7 @@ def test_load_weights_returns_a_copy_and_warns_of_what_it_did(net, path):
     with pytest.warns(UserWarning, match=r"prefix 'module.' stripped"):
         loaded = load_weights(model, path)
     assert_same_weights(loaded, net)
+    assert_same_weights(open_network(path, model=model).model, net)
     assert not torch.equal(model[0].weight, net[0].weight)
 
 
@@ -215,6 +216,8 @@ def test_lazy_layers_take_the_shapes_of_a_file_or_of_the_images(path):
     assert made.channels == 3 and made.model.conv.weight.shape == (4, 3, 3, 3)
     torch.save(made.model.state_dict(), path)
     assert_same_weights(open_network(path, model=Lazy).model, made.model)
+    torch.save(make_net().state_dict(), path.with_name("other"))
+    assert "conv.weight is missing" in refusal(path.with_name("other"), model=Lazy)
     opened = open_network(path, model=Lazy, sides=SIDES)
     assert not torch.equal(opened.untrained(1).conv.weight, made.model.conv.weight)
     with pytest.raises(ValueError, match=r"these lack: conv \(LazyConv2d\)"):
