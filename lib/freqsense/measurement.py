@@ -244,6 +244,8 @@ def measure_network(
     if n_untrained and isinstance(images, Iterator):
         kind = type(images).__name__
         raise TypeError(f"images of untrained twins must be iterated over again, got a {kind}")
+    if n_untrained:
+        network.untrained(seed)  # there is one, which is told before hours of work
     pictures = _Pictures(images, network.channels, mean, std, (fmin, fmax))
     options: dict[str, Any] = {"method": method, "n_probes": n_probes, "seed": seed}
     options |= {"batch_size": batch_size, "device": device, "output_key": output_key}

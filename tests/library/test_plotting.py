@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from skimage.color import rgb2lab
 
 from freqsense import fourier, plotting
+from freqsense.measurement import Measurement
+from freqsense.sensitivity import SensitivityMap
 from freqsense.fourier import RadialProfile
 
 # Machado, Oliveira and Fernandes (2009), doi:10.1109/TVCG.2009.113, severity 1, on linear RGB.
@@ -420,3 +422,80 @@ def test_what_was_not_measured_keeps_an_empty_line(ax):
 def test_what_are_no_responses_is_refused(ax, rows, message):
     with pytest.raises(ValueError, match=message):
         plotting.plot_responses(ax, rows)
+
+
+def measured(name, exponent, side=32, untrained=None, pictures=None):
+    """Measurement of a sensitivity that falls or rises as a power of the radius, known exactly."""
+    radius = fourier.radial_frequency((side, side)).clamp(min=0.5)
+    values = radius[None] ** exponent
+    rings = torch.full((1, side // 2 + 1), 0.01, dtype=torch.float64)
+    found = SensitivityMap(values, 0.1 * values, 10, rings)
+    return Measurement(name, found, untrained=untrained, pictures=pictures)
+
+
+def drawn(ax):
+    """Labels of the legend up to their colon, and the points of the lines."""
+    labels = [text.get_text().split(":")[0] for text in ax.get_legend().get_texts()]
+    return labels, [line.get_xydata() for line in ax.lines]
+
+
+def test_a_network_its_controls_and_its_pictures_share_an_axis(ax):
+    curve = measured("net", -1.0).profile
+    controls = torch.stack([curve.mean**-0.5, 100 * curve.mean**-0.5])
+    plotting.plot_measurements(ax, [measured("net", -1.0, untrained=controls, pictures=curve)])
+    labels, (network, untrained, pictures) = drawn(ax)
+    assert labels == ["net", "untrained, 2 of them", "pictures"]
+    np.testing.assert_allclose(network, pictures)  # whatever the unit, the same shape lies on it
+    assert np.isclose(np.log(network[1:, 1]).mean(), 0)  # rings 2 to Nyquist
+    # Networks of several levels and one shape have no spread.
+    ratio = np.diff(np.log(untrained[1:, 1])) / np.diff(np.log(network[1:, 1]))
+    np.testing.assert_allclose(ratio, -0.5)
+    (_, band, _) = ax.collections
+    low, high = (band.get_paths()[0].vertices[:, 1].min(), untrained[:, 1].min())
+    assert np.isclose(low, high)
+
+
+def test_networks_of_several_sizes_share_an_axis_in_cycles_per_pixel(ax):
+    plotting.plot_measurements(
+        ax, [measured("a", -1.0), measured("b", -1.0, side=64)], per_pixel=True
+    )
+    assert ax.get_xlabel() == "radial frequency (cycles/pixel)"
+    _, (small, large) = drawn(ax)
+    assert np.isclose(small[-1, 0], 0.5, atol=0.02) and np.isclose(large[-1, 0], 0.5, atol=0.02)
+
+
+def test_many_networks_are_told_apart_by_dashes_too(ax):
+    plotting.plot_measurements(ax, [measured(str(k), -1.0) for k in range(7)])
+    looks = [(line.get_color(), line.get_linestyle()) for line in ax.lines]
+    assert len(set(looks)) == 7
+
+
+def test_pictures_are_drawn_once_if_they_are_the_same(ax):
+    curve = measured("", -1.0).profile
+    same = [measured(name, -0.5, pictures=curve) for name in "ab"]
+    plotting.plot_measurements(ax, same)
+    assert drawn(ax)[0] == ["a", "b", "pictures"]
+    other = measured("c", -0.5, pictures=measured("", -2.0).profile)
+    fresh = Figure().subplots()
+    plotting.plot_measurements(fresh, [*same, other])
+    assert drawn(fresh)[0] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a$b$c", r"a\$b\$c"),
+        ("_hidden", " _hidden"),
+        ("\udcff", "\\udcff"),
+        ("x" * 50, "x" * 15 + "..." + "x" * 15),
+    ],
+)
+def test_any_name_is_drawn(ax, name, shown):
+    plotting.plot_measurements(ax, [measured(name, -1.0)])
+    assert drawn(ax)[0] == [shown]
+    ax.figure.canvas.draw()
+
+
+def test_no_measurement_is_no_plot(ax):
+    with pytest.raises(ValueError, match="at least one, got none"):
+        plotting.plot_measurements(ax, [])

@@ -8,21 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import swept as swept_functions
-import torch
 import xarray
-from draws import noise
-from PIL import Image
-from terminal import CONFIG, SIDE, python, write_pictures
-from tolerances import SIGMAS
+from terminal import CONFIG, python
 
 import freqsense
-from freqsense import datasets, sensitivity
+from freqsense import datasets
 from freqsense.__main__ import main
-from freqsense.cli import commands
 from freqsense.cli.config import read_sweep
 from freqsense.experiments import runs, scale
-from freqsense.images import gaussian_field
-from freqsense.sensitivity import SensitivityMap, measure_sensitivity
 
 
 def test_version_and_help_come_without_torch():
@@ -44,6 +37,9 @@ def test_version_and_help_come_without_torch():
         ([], "required: COMMAND"),
         (["train", "--data", "cifar10"], "required: --architecture, --output"),
         (["measure", "a.pt", "b", "--batch-size", "x"], "invalid int value: 'x'"),
+        (["measure", "a.pt", "--mehod", "x", "b"], "unrecognized arguments: --mehod x"),
+        (["download", "cifar10", "b"], "unrecognized arguments: b"),
+        (["compare"], "required: NETWORK ... IMAGES_FOLDER"),
         (
             ["measure", "a.pt", "b", "--architecture", "vgg-11", "--model", "a:b"],
             "not allowed with",
@@ -89,97 +85,7 @@ def test_training_fails_before_it_starts_or_leaves_no_file(fail, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# Measurement
-
-
-def test_measure_a_network_never_seen(own, pictures, tmp_path, succeed):
-    folder, model = own
-    out = tmp_path / "out"
-    argv = ["--model", "their_networks:make", "--output", out, "--mean", "0.5", "--std", "0.25"]
-    said = succeed("measure", folder / "weights.pt", pictures, *argv, "--device", "cpu")
-    stack, _ = datasets.image_folder(pictures).load()
-    expected = measure_sensitivity(model, (stack - 0.5) / 0.25)
-    found = SensitivityMap.load(out / "map.npz")
-    torch.testing.assert_close(found.values, expected.values, rtol=1e-5, atol=0)
-    summary = json.loads((out / "summary.json").read_text())
-    assert summary["n_images"] == 40 and summary["shape"] == [3, SIDE, SIDE]
-    profile = sensitivity.radial_average(expected.values.square().sum(0).sqrt())
-    line = sensitivity.slope(profile, 2, 8)
-    assert summary["sensitivity_slope"]["slope"] == pytest.approx(line.slope, abs=1e-4)
-    law = summary["power_law"]
-    assert abs(law["alpha"] - 2) < SIGMAS * law["alpha_stderr"] < 1
-    assert f"slope {line.slope:.3f} +/- {line.stderr:.3f}" in said and "exponent alpha " in said
-    assert said.isascii() and "minus 0.5, divided by 0.25" in said
-    with Image.open(out / "profile.png") as picture:
-        assert picture.size[0] > 800 and len(picture.getcolors(1 << 20)) > 100
-
-
-def test_the_exponent_follows_the_pictures(own, tmp_path, succeed):
-    white = tmp_path / "white"
-    white.mkdir()
-    write_pictures(white, gaussian_field(40, shape=(SIDE, SIDE), alpha=0.0))
-    folder, _ = own
-    argv = ["--model", "their_networks:make", "--output", tmp_path / "out", "--method", "probe"]
-    succeed("measure", folder / "weights.pt", white, *argv)
-    law = json.loads((tmp_path / "out/summary.json").read_text())["power_law"]
-    assert abs(law["alpha"]) < SIGMAS * law["alpha_stderr"] < 1
-
-
-def test_luminance_for_a_network_of_one_channel(own, pictures, tmp_path, succeed):
-    from their_networks import make_grey
-
-    torch.save(make_grey().state_dict(), tmp_path / "grey.pt")
-    argv = ["--model", "their_networks:make_grey", "--output", tmp_path / "out"]
-    succeed("measure", tmp_path / "grey.pt", pictures, *argv)
-    assert SensitivityMap.load(tmp_path / "out/map.npz").values.shape == (1, SIDE, SIDE)
-
-
-def test_pictures_that_do_not_fit(own, checkpoint, pictures, tmp_path, fail, succeed):
-    rng = np.random.default_rng(0)
-    for index, side in enumerate((24, 24, 30)):
-        pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
-    out = ["--output", tmp_path.parent / f"{tmp_path.name}-out"]
-    said = fail("measure", checkpoint, tmp_path, *out)
-    assert "must be of one size" in said and "the network needs 16 x 16 pixels, --size 16" in said
-    (tmp_path / "2.png").unlink()
-    said = fail("measure", checkpoint, tmp_path, *out)
-    assert "pictures are 24 x 24 pixels; the network needs 16 x 16 pixels, --size 16" in said
-    said = fail("measure", own[0] / "weights.pt", tmp_path, *out, "--model", "their_networks:make")
-    assert "cannot be applied to images (3, 24, 24)" in said and "--size N" in said
-    succeed("measure", checkpoint, tmp_path, *out, "--size", "16")  # what was advised helps
-    nowhere = tmp_path / "nowhere"
-    assert f"a folder of pictures, got {nowhere}" in fail("measure", checkpoint, nowhere)
-    assert "at least 8 pixels a side" in fail(
-        "measure", own[0] / "weights.pt", tmp_path, "--size", "4", "--model", "their_networks:make"
-    )
-
-
-@pytest.mark.parametrize(
-    ("argv", "said"),
-    [
-        (["--method", "guess"], "method must be one of exact, probe, got 'guess'"),
-        (["--std", "0"], "--std must be finite and positive, got [0.0]"),
-        (["--mean", "0", "1"], "--mean takes 1 or 3 values, got 2"),
-        (["--batch-size", "0"], "batch_size must be at least 1, got 0"),
-    ],
-)
-def test_options_out_of_range(checkpoint, pictures, tmp_path, fail, argv, said):
-    assert said in fail("measure", checkpoint, pictures, "--output", tmp_path / "out", *argv)
-
-
-def test_errors_of_the_power_that_is_drawn():
-    # White noise of 3 channels: power 3 at every frequency, with a variance of 3.
-    batches = [(stack, None) for stack in noise(3, 200, 3, SIDE, SIDE)]
-    pictures = commands._PreparedPictures(batches, 3, torch.zeros(()), torch.ones(()))
-    assert [stack.shape for stack in pictures.batches()] == [(200, 3, SIDE, SIDE)] * 3
-    profile = pictures.mean_power()
-    assert ((profile.mean - 3).abs() < SIGMAS * profile.sem).all()
-    # DC and Nyquist vary more. Of a sum of three exponentials the kurtosis is 2 at most.
-    rings = slice(1, SIDE // 2)
-    expected = (3 / (600 * profile.count[rings].double())).sqrt()
-    scatter = SIGMAS * ((2 + 2) / (4 * 600)) ** 0.5
-    torch.testing.assert_close(profile.sem[rings], expected, rtol=scatter, atol=0)
+# Sweeps
 
 
 def test_a_sweep_runs_once(swept, succeed, monkeypatch):
