@@ -5,7 +5,16 @@ import math
 import torch
 from torch import Tensor
 
-from freqsense._checks import as_images, as_real, seeded_generator, sides
+from freqsense._checks import (
+    as_grid,
+    as_images,
+    as_real,
+    check_finite,
+    describe,
+    seeded_generator,
+    sides,
+)
+from freqsense._scale import binary_scale, split_mean
 from freqsense.fourier import fft2, ifft2, radial_frequency, radial_mask
 from freqsense.spectra import PowerSpectrum, power_spectrum
 
@@ -148,7 +157,8 @@ def recolor(images: Tensor, delta: float) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If the images are not a real, finite stack, or delta is not finite.
+        If the images are not a real, finite stack, delta is not finite, or its gain leaves the
+        range of the dtype.
 
     Examples
     --------
@@ -185,7 +195,7 @@ def whiten(images: Tensor, *, spectrum: PowerSpectrum | None = None) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If the images are not a real, finite stack, or the spectrum is of another shape.
+        If the images are not a real, finite stack, or the spectrum is none of their shape.
 
     Source
     ------
@@ -203,13 +213,16 @@ def whiten(images: Tensor, *, spectrum: PowerSpectrum | None = None) -> Tensor:
     images = as_images(images)
     if spectrum is None:
         spectrum = power_spectrum(images, center=False)
-    power = spectrum.values  # (C, H, W)
+    if not isinstance(spectrum, PowerSpectrum):
+        raise TypeError(f"spectrum must be a PowerSpectrum, got {describe(spectrum)}")
+    power = as_grid(spectrum.values, "spectrum.values").double()  # (C, H, W)
     if power.shape != images.shape[1:]:
         expected, got = tuple(images.shape[1:]), tuple(power.shape)
         raise ValueError(f"spectrum must have the shape of one image {expected}, got {got}")
-    alive = power > _EMPTY_POWER * power.amax((-2, -1), keepdim=True)
-    gain = torch.where(alive, power, torch.inf).rsqrt()
-    return _apply_gain(images, gain)
+    # DC, which may be far larger, is no measure of what the others have.
+    largest = power.flatten(1)[:, 1:].amax(1) if power[0].numel() > 1 else power.new_zeros(1)
+    alive = power > _EMPTY_POWER * largest[:, None, None]
+    return _apply_gain(images, torch.where(alive, power, torch.inf).rsqrt())
 
 
 def swap_phases(images: Tensor, others: Tensor) -> Tensor:
@@ -249,7 +262,10 @@ def swap_phases(images: Tensor, others: Tensor) -> Tensor:
     if images.shape != others.shape:
         expected, got = tuple(images.shape), tuple(others.shape)
         raise ValueError(f"others must have the shape of images {expected}, got {got}")
-    return ifft2(torch.polar(fft2(images).abs(), fft2(others).angle())).real
+    rest, mean, unit = split_mean(images)
+    other_rest, other_mean, _ = split_mean(others.to(images))
+    mean = mean.abs() * torch.where(other_mean < 0, -1, 1)
+    return _join(torch.polar(fft2(rest).abs(), fft2(other_rest).angle()), mean, unit)
 
 
 def scramble_phases(images: Tensor, *, seed: int = 0) -> Tensor:
@@ -295,10 +311,25 @@ def scramble_phases(images: Tensor, *, seed: int = 0) -> Tensor:
     turn = torch.polar(torch.ones_like(noise.real), noise.angle())
     turn[..., 0, 0] = 1
     # At DC and Nyquist the noise is real, and so is the turn: the result stays real.
-    xhat = fft2(images.double())
-    return ifft2(xhat * turn.to(images.device)).real.to(images.dtype)
+    rest, mean, unit = split_mean(images.double())
+    turned = _join(fft2(rest) * turn.to(images.device), mean, unit)
+    return turned.to(images.dtype)
 
 
 def _apply_gain(images: Tensor, gain: Tensor) -> Tensor:
     """Multiply the transform by a real gain, even in ω, so that real images stay real."""
-    return ifft2(fft2(images) * gain.to(images)).real
+    gain = gain.double()
+    check_finite(gain, "the gain")
+    scale = binary_scale(gain)
+    gain = (gain / scale).to(images)
+    rest, mean, unit = split_mean(images)
+    return _join(fft2(rest) * gain, mean * gain[..., :1, :1], unit * scale)
+
+
+def _join(xhat: Tensor, mean: Tensor, unit: float) -> Tensor:
+    """Images of a transform and of means, both in a unit."""
+    images = ifft2(xhat).real + mean
+    largest = max(float(images.abs().max()), 1.0) * unit
+    if largest > torch.finfo(images.dtype).max:
+        raise ValueError(f"the result must fit into {images.dtype}, got pixels of {largest:.3g}")
+    return images * unit

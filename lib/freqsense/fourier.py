@@ -7,7 +7,17 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from freqsense._checks import as_grid, as_integer, as_real, as_shape, sides
+from freqsense._checks import (
+    as_flag,
+    as_grid,
+    as_integer,
+    as_real,
+    as_shape,
+    as_tensor,
+    check_finite,
+    sides,
+)
+from freqsense._scale import binary_scale
 
 __all__ = [
     "RadialProfile",
@@ -48,7 +58,8 @@ def fft2(x: Tensor) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If ``x`` is not a float or complex tensor with at least two non-empty axes.
+        If ``x`` is not a float or complex tensor with at least two non-empty axes, not finite, or
+        so large that sums over a grid leave the range of its dtype.
 
     Examples
     --------
@@ -58,7 +69,8 @@ def fft2(x: Tensor) -> Tensor:
     >>> fourier.fft2(x)[0, 0].real.item()      # all the energy of a constant image sits at DC
     4.0
     """
-    return torch.fft.fft2(_as_signal(x), norm="ortho")
+    x = _as_signal(x, "x")
+    return _finite(torch.fft.fft2(x, norm="ortho"), x, "x")
 
 
 def ifft2(xhat: Tensor) -> Tensor:
@@ -89,7 +101,8 @@ def ifft2(xhat: Tensor) -> Tensor:
     >>> bool(torch.allclose(fourier.ifft2(fourier.fft2(x)).real, x))
     True
     """
-    return torch.fft.ifft2(_as_signal(xhat, "xhat"), norm="ortho")
+    xhat = _as_signal(xhat, "xhat")
+    return _finite(torch.fft.ifft2(xhat, norm="ortho"), xhat, "xhat")
 
 
 def frequencies(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -187,7 +200,8 @@ def radial_mask(shape: tuple[int, int], low: float, high: float) -> Tensor:
     """
     radius = radial_frequency(shape)
     low = as_real(low, "low", 0)
-    high = high if high == math.inf else as_real(high, "high")
+    if not isinstance(high, float) or high != math.inf:
+        high = as_real(high, "high")
     if not low < high:
         raise ValueError(f"low must be smaller than high, got low={low} and high={high}")
     return (radius > low - _RADIUS_SLACK) & (radius < high - _RADIUS_SLACK)
@@ -255,11 +269,13 @@ class RadialProfile:
 
     def single(self) -> "RadialProfile":
         """Return the one curve of the profile, with mean (R,); ValueError if it holds several."""
-        mean = torch.as_tensor(self.mean)
+        mean, sem = as_tensor(self.mean, "profile.mean"), as_tensor(self.sem, "profile.sem")
         if mean.numel() != len(self.frequency):
             got = tuple(mean.shape)
             raise ValueError(f"profile must hold one curve (R,), got {got}: take profile[channel]")
-        return replace(self, mean=mean.reshape(-1), sem=torch.as_tensor(self.sem).reshape(-1))
+        if sem.numel() != mean.numel():
+            raise ValueError(f"profile must hold an error for each mean, got {tuple(sem.shape)}")
+        return replace(self, mean=mean.reshape(-1), sem=sem.reshape(-1))
 
 
 def radial_average(values: Tensor, *, fftshifted: bool = False) -> RadialProfile:
@@ -301,15 +317,16 @@ def radial_average(values: Tensor, *, fftshifted: bool = False) -> RadialProfile
     grid = as_grid(values)
     if grid.is_complex():
         raise TypeError("values must be real (take .abs() or .abs().square()), got complex")
-    if not torch.isfinite(grid).all():
-        raise ValueError("values must be finite, got NaN or infinite entries")
-    if fftshifted:
+    check_finite(grid, "values")
+    if as_flag(fftshifted, "fftshifted"):
         grid = torch.fft.ifftshift(grid, dim=(-2, -1))
     shape = sides(grid)
     ring = rings(shape)
     flat = grid.flatten(-2).double().to("cpu")  # (..., D)
-    mean = ring.average(flat)
-    sem = _standard_error((flat + flat[..., ring.mirror]) / 2, ring)
+    scale = binary_scale(flat)
+    flat = flat / scale
+    mean = scale * ring.average(flat)
+    sem = scale * _standard_error((flat + flat[..., ring.mirror]) / 2, ring)
     return RadialProfile(ring.frequency.clone(), mean, sem, ring.count.clone(), shape)
 
 
@@ -346,7 +363,8 @@ def select_bins(profile: RadialProfile, fmin: float, fmax: float) -> tuple[Radia
         raise TypeError(f"profile must be a RadialProfile, got {type(profile).__name__}")
     profile = profile.single()
     # The mean radius of bin k lies within half a cycle of k, also on a profile without its grid.
-    ring = (torch.as_tensor(profile.frequency) + 0.5).floor()
+    ring = (as_tensor(profile.frequency, "profile.frequency") + 0.5).floor()
+    check_finite(ring, "profile.frequency")
     last = int(ring.max())
     fmin, fmax = as_real(fmin, "fmin"), as_real(fmax, "fmax")
     if not 0 < fmin < fmax <= last:
@@ -478,7 +496,16 @@ def _standard_error(paired: Tensor, ring: Rings) -> Tensor:
     return (variance / ring.count).sqrt()
 
 
-def _as_signal(x: Tensor, name: str = "x") -> Tensor:
+def _as_signal(x: Tensor, name: str) -> Tensor:
     """Check a signal without cutting it from the gradient tape."""
     as_grid(x, name)
-    return torch.as_tensor(x)
+    return as_tensor(x, name)
+
+
+def _finite(transform: Tensor, x: Tensor, name: str) -> Tensor:
+    """The transform, if all of it is finite; as a rule one sum tells."""
+    if not torch.isfinite(transform.detach().sum()) and not torch.isfinite(transform).all():
+        check_finite(x, name)
+        largest = x.abs().max().item()
+        raise ValueError(f"{name} must be small enough for sums over its grid, got {largest:g}")
+    return transform

@@ -1,7 +1,7 @@
 """Power spectra of sets of images: estimation, power-law fits, orientation and stationarity."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
@@ -17,10 +17,15 @@ from freqsense._checks import (
     as_integer,
     as_real,
     as_stacks,
+    as_tensor,
+    check_finite,
+    describe,
     seeded_generator,
     sides,
 )
+from freqsense._memory import check_memory
 from freqsense._moments import Moments
+from freqsense._scale import binary_scale, check_range, split_mean
 from freqsense.fourier import (
     RadialProfile,
     fft2,
@@ -51,6 +56,11 @@ _CHUNK_IMAGES = 4
 
 _MAX_COVARIANCE_SIDE = 64 * 64
 
+# A window whose mean is a smaller share of its root mean square cannot weight the mean of an image.
+_EMPTY_MEAN = 1e-6
+
+_LARGEST_LOG = 700.0
+
 
 @dataclass(frozen=True)
 class PowerSpectrum:
@@ -78,8 +88,10 @@ class PowerSpectrum:
         """
         profile = radial_average(self.values)
         if self.n_images > 1:
-            variance = radial_average(self.stderr.square()).mean
-            profile = replace(profile, sem=(variance / profile.count).sqrt(), sem_over="images")
+            scale = binary_scale(self.stderr)
+            variance = radial_average((self.stderr / scale).square()).mean
+            sem = scale * (variance / profile.count).sqrt()
+            profile = replace(profile, sem=sem, sem_over="images")
         return replace(profile, sem=profile.sem * self.inflation.sqrt())
 
 
@@ -102,7 +114,7 @@ def power_spectrum(
     window : ``"hann"``, or a tensor (H, W), multiplied onto each image before the transform. It is
         scaled to a mean square of one, which keeps the power of white noise.
     center : remove each image's own mean first (its window-weighted mean if there is a window),
-        which empties DC and nothing else.
+        which empties DC and nothing else. A large mean costs no digits elsewhere either way.
 
     Returns
     -------
@@ -112,7 +124,8 @@ def power_spectrum(
     Raises
     ------
     TypeError, ValueError
-        If there are no images, they differ in size, or are not real, finite (N, C, H, W) stacks.
+        If there are no images, they differ in size, or are not real, finite (N, C, H, W) stacks of
+        at most 1e100; or if images under a window of mean zero are to be centred.
 
     Source
     ------
@@ -133,8 +146,10 @@ def power_spectrum(
     for batch in _batches(images):
         if moments.count == 0:
             width = batch.shape[-1]
-            taper = None if window is None else _as_window(window, batch)  # (H, W)
-        moments.add(_half_power(batch, taper, center))  # (n, C, H, W // 2 + 1)
+            taper = None if window is None else _as_window(window, batch, center)  # (H, W)
+        xhat, unit = _transform(batch, taper, center, torch.fft.rfft2)  # (n, C, H, W // 2 + 1)
+        # A tenth of the time of abs().square().
+        moments.add((xhat * xhat.conj()).real, unit**2)
     values, stderr = (
         unfold_half(half.cpu(), width) for half in (moments.mean, moments.standard_error())
     )
@@ -161,6 +176,8 @@ class PowerLaw:
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Confidence interval of alpha at the given level."""
         level = as_real(level, "level", 0, 1)
+        if (1 + level) / 2 == 1:
+            raise ValueError(f"level must be below 1, got {level}")
         half = NormalDist().inv_cdf((1 + level) / 2) * self.alpha_stderr
         return self.alpha - half, self.alpha + half
 
@@ -192,7 +209,8 @@ def fit_power_law(profile: RadialProfile, *, fmin: float, fmax: float) -> PowerL
     Raises
     ------
     TypeError, ValueError
-        If not 0 < fmin < fmax within the grid, fewer than three bins remain, or a bin has no power.
+        If not 0 < fmin < fmax within the grid, fewer than three bins remain, a bin has no power, no
+        bin has an error, or the fit does not converge.
 
     Source
     ------
@@ -212,7 +230,7 @@ def fit_power_law(profile: RadialProfile, *, fmin: float, fmax: float) -> PowerL
     fit = _GammaFit(profile, bins)
     alpha, log_amplitude = fit.solve()
     stderr = fit.alpha_stderr(alpha, log_amplitude)
-    return PowerLaw(alpha, stderr, math.exp(log_amplitude), float(fmin), float(fmax))
+    return PowerLaw(alpha, stderr, _amplitude(log_amplitude), float(fmin), float(fmax))
 
 
 def bootstrap_power_law(
@@ -263,7 +281,8 @@ def bootstrap_power_law(
     True
     """
     n_resamples = as_integer(n_resamples, "n_resamples", 2)
-    means = _stack_means(profiles)  # (M, R)
+    means, scale = _stack_means(profiles)  # (M, R)
+    check_memory(8 * n_resamples * len(means), f"{n_resamples} bootstrap draws")
     pooled, bins = select_bins(replace(profiles[0], mean=means.mean(0)), fmin, fmax)
     alpha, log_amplitude = _GammaFit(pooled, bins).solve()
     generator = seeded_generator(seed)
@@ -272,7 +291,8 @@ def bootstrap_power_law(
         _GammaFit(replace(pooled, mean=means[draw].mean(0)), bins).solve(alpha)[0] for draw in draws
     ]
     stderr = torch.tensor(alphas, dtype=torch.float64).std().item()
-    return PowerLaw(alpha, stderr, math.exp(log_amplitude), float(fmin), float(fmax))
+    amplitude = _amplitude(log_amplitude + math.log(scale))
+    return PowerLaw(alpha, stderr, amplitude, float(fmin), float(fmax))
 
 
 @dataclass(frozen=True)
@@ -314,8 +334,8 @@ def orientation_profile(
     Raises
     ------
     TypeError, ValueError
-        If ``values`` is not a real (H, W) map, not 0 < fmin < fmax within the grid, or a sector is
-        empty.
+        If ``values`` is not a real (H, W) map, not 0 < fmin < fmax within the grid, a ring has no
+        power, or a sector is empty.
 
     Source
     ------
@@ -329,12 +349,16 @@ def orientation_profile(
     >>> spectra.orientation_profile(flat, fmin=2, fmax=16, n_sectors=4).mean.tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
-    grid = as_grid(values).double().cpu()
-    if grid.ndim != 2:
-        raise ValueError(f"values must be one map (H, W), got {tuple(grid.shape)}")
+    grid = as_grid(values)
+    if grid.ndim != 2 or grid.is_complex():
+        got = f"{grid.dtype} {tuple(grid.shape)}"
+        raise ValueError(f"values must be one real map (H, W), got {got}")
+    grid = grid.double().cpu()
     n_sectors = as_integer(n_sectors, "n_sectors", 2)
     shape = sides(grid)
     profile, bins = select_bins(radial_average(grid), fmin, fmax)
+    if not (profile.mean[bins] > 0).all():
+        raise ValueError(f"values must have positive power in every ring from {fmin} to {fmax}")
     ring = rings(shape)
     inside = ring.half & torch.isin(ring.bins, bins)  # (D,)
     relative = grid.flatten()[inside] / profile.mean[ring.bins[inside]]
@@ -387,9 +411,9 @@ def frequency_covariance(
     True
     """
     total, count = torch.zeros(()), 0
-    for xhat, _ in _transforms(images, window, center):  # (n, C, D)
+    for xhat, unit, _ in _transforms(images, window, center):  # (n, C, D)
         by_channel = xhat.transpose(0, 1)  # (C, n, D)
-        total = total + by_channel.transpose(1, 2) @ by_channel.conj()
+        total = total + unit**2 * (by_channel.transpose(1, 2) @ by_channel.conj())
         count += len(xhat)
     return (total / count).cpu()
 
@@ -399,7 +423,8 @@ class Stationarity:
     """How far a set of images is from translation invariance on the torus.
 
     off_diagonal : share of the squared covariance that lies off the diagonal, 0 if stationary
-    coherence : (H, W) mean squared correlation of frequencies ω and ω + δ, by δ; 1 at δ = 0
+    coherence : (H, W) mean squared correlation of frequencies ω and ω + δ, by δ; 1 at δ = 0, NaN
+        where no two frequencies with power are δ apart
     n_images : number of images
 
     Both are corrected for the size of the sample, so a stationary set scatters around 0, on both
@@ -445,7 +470,8 @@ def stationarity(
     Raises
     ------
     TypeError, ValueError
-        As :func:`frequency_covariance`, or if the images have several channels.
+        As :func:`frequency_covariance`, or if the images have several channels, or no two of them
+        have power at one frequency.
 
     Source
     ------
@@ -458,11 +484,13 @@ def stationarity(
     >>> abs(spectra.stationarity(fields).off_diagonal) < 0.05
     True
     """
-    second, fourth, count = torch.zeros(()), torch.zeros(()), 0
-    for xhat, shape in _transforms(images, window, center):  # noqa: B007 (used after the loop)
+    second, fourth, count, first = torch.zeros(()), torch.zeros(()), 0, 1.0
+    for xhat, unit, shape in _transforms(images, window, center):  # noqa: B007 (used after the loop)
         if xhat.shape[1] != 1:
             raise ValueError(f"images must have one channel, got {xhat.shape[1]}: make them grey")
-        flat, power = xhat[:, 0], xhat[:, 0].abs().square()  # (n, D)
+        first = first if count else unit
+        flat = xhat[:, 0] * (unit / first)  # (n, D)
+        power = flat.abs().square()
         second = second + flat.T @ flat.conj()
         fourth = fourth + power.T @ power
         count += len(flat)
@@ -471,6 +499,9 @@ def stationarity(
     # |sum_n a_n|^2 - sum_n |a_n|^2 runs over the pairs of different images only.
     squared = ((second.abs().square() - fourth) / (count * (count - 1))).cpu()  # (D, D)
     power = (second.diagonal().real / count).cpu()  # (D,)
+    check_finite(squared, "the covariance of images of about one size")
+    if not power.max() > 0 or not squared.diagonal().max() > 0:
+        raise ValueError("images must share power at some frequency, got none common to two")
     off_diagonal = 1 - float(squared.diagonal().sum() / squared.sum())
     return Stationarity(off_diagonal, _coherence_by_shift(squared, power, shape), count)
 
@@ -480,10 +511,12 @@ def _batches(images: Tensor | np.ndarray | Iterable) -> Iterator[Tensor]:
     for name, stack, _ in as_stacks(images):
         step = max(_CHUNK_IMAGES, _CHUNK_PIXELS // math.prod(stack.shape[1:]))
         for start in range(0, len(stack), step):
-            yield as_images(stack[start : start + step], name)
+            batch = as_images(stack[start : start + step], name)
+            check_range(batch, name)
+            yield batch
 
 
-def _as_window(window: str | Tensor, batch: Tensor) -> Tensor:
+def _as_window(window: str | Tensor, batch: Tensor, center: bool) -> Tensor:
     """The window as an (H, W) tensor with mean square one."""
     shape = sides(batch)
     if isinstance(window, str):
@@ -492,19 +525,17 @@ def _as_window(window: str | Tensor, batch: Tensor) -> Tensor:
         down, across = (torch.hann_window(side, dtype=torch.float64) for side in shape)
         taper = torch.outer(down, across)
     else:
-        taper = as_grid(window, "window").double()
-        if tuple(taper.shape) != shape:
-            raise ValueError(f"window must have the shape {shape}, got {tuple(taper.shape)}")
+        taper = as_grid(window, "window")
+        if tuple(taper.shape) != shape or taper.is_complex():
+            got = f"{taper.dtype} {tuple(taper.shape)}"
+            raise ValueError(f"window must be real and have the shape {shape}, got {got}")
+        taper = taper.double() / binary_scale(taper)
     if not torch.isfinite(taper).all() or taper.abs().sum() == 0:
         raise ValueError("window must be finite and not all zero")
-    return (taper / taper.square().mean().sqrt()).to(batch)
-
-
-def _taper(batch: Tensor, taper: Tensor, center: bool) -> Tensor:
-    """Multiply by the window, first taking out the mean under it, so that DC is left empty."""
-    if center:
-        batch = batch - (batch * taper).mean((-2, -1), keepdim=True) / taper.mean()
-    return batch * taper
+    taper = taper / taper.square().mean().sqrt()
+    if center and taper.mean().abs() < _EMPTY_MEAN:
+        raise ValueError("window must not have the mean 0 where images are centred: center=False")
+    return taper.to(batch)
 
 
 def _ring_inflation(taper: Tensor | None, shape: tuple[int, int]) -> Tensor:
@@ -523,33 +554,40 @@ def _ring_inflation(taper: Tensor | None, shape: tuple[int, int]) -> Tensor:
     return total
 
 
-def _half_power(batch: Tensor, taper: Tensor | None, center: bool) -> Tensor:
-    """Power (n, C, H, W // 2 + 1) of the non-negative horizontal frequencies."""
+def _transform(
+    batch: Tensor, taper: Tensor | None, center: bool, transform: Callable[..., Tensor]
+) -> tuple[Tensor, float]:
+    """Transforms of images (n, C, H, W), in units of a power of two that is returned too."""
+    rest, mean, unit = split_mean(batch)
     if taper is not None:
-        batch = _taper(batch, taper, center)
-    xhat = torch.fft.rfft2(batch, norm="ortho")
-    power = (xhat * xhat.conj()).real  # a tenth of the time of abs().square()
+        if center:
+            rest = rest - (rest * taper).mean((-2, -1), keepdim=True) / taper.mean()
+        rest = rest * taper
+    xhat = transform(rest, norm="ortho")
     if center:
-        power[..., 0, 0] = 0  # taking the mean out of an image changes nothing else
-    return power
+        xhat[..., 0, 0] = 0  # taking the mean out of an image changes nothing else
+    elif taper is not None:
+        xhat = xhat + mean * transform(taper, norm="ortho")
+    else:
+        xhat[..., 0, 0] += mean[..., 0, 0] * math.sqrt(math.prod(sides(batch)))
+    return xhat, unit
 
 
 def _transforms(
     images: Tensor | np.ndarray | Iterable, window: str | Tensor | None, center: bool
-) -> Iterator[tuple[Tensor, tuple[int, int]]]:
-    """Yield transforms (n, C, D) in complex128, with (H, W), of images small enough for D x D."""
+) -> Iterator[tuple[Tensor, float, tuple[int, int]]]:
+    """Yield transforms (n, C, D) in complex128, their unit and (H, W), of images small enough."""
     taper = None
     for batch in _batches(images):
         shape = sides(batch)
         if math.prod(shape) > _MAX_COVARIANCE_SIDE:
             raise ValueError(f"images must be at most 64 x 64 for a full covariance, got {shape}")
+        check_memory(48 * batch.shape[1] * math.prod(shape) ** 2, "a full covariance")
+        batch = batch.double()
         if window is not None:
-            taper = _as_window(window, batch) if taper is None else taper
-            batch = _taper(batch, taper, center)
-        xhat = fft2(batch.double())
-        if center:
-            xhat[..., 0, 0] = 0
-        yield xhat.flatten(-2), shape
+            taper = _as_window(window, batch, center) if taper is None else taper
+        xhat, unit = _transform(batch, taper, center, torch.fft.fft2)
+        yield xhat.flatten(-2), unit, shape
 
 
 def _coherence_by_shift(squared: Tensor, power: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -558,7 +596,8 @@ def _coherence_by_shift(squared: Tensor, power: Tensor, shape: tuple[int, int]) 
     index = torch.arange(height * width)
     y, x = index // width, index % width
     shift = (y - y[:, None]) % height * width + (x - x[:, None]) % width  # (D, D)
-    alive = power > power.max() * 1e-12
+    # DC, which may be far larger, is no measure of what the others have.
+    alive = power > power[1:].max() * 1e-12 if len(power) > 1 else power > 0
     both = (alive & alive[:, None]).double()
     scale = torch.where(alive & alive[:, None], power * power[:, None], 1.0)
     total = torch.zeros(height * width, dtype=torch.float64)
@@ -569,15 +608,22 @@ def _coherence_by_shift(squared: Tensor, power: Tensor, shape: tuple[int, int]) 
     return (coherence / coherence[0]).reshape(shape)
 
 
-def _stack_means(profiles: Sequence[RadialProfile]) -> Tensor:
-    """Check that the profiles share a grid, and stack their curves (M, R)."""
+def _stack_means(profiles: Sequence[RadialProfile]) -> tuple[Tensor, float]:
+    """Check that the profiles share a grid; their curves (M, R), in a unit, and the unit."""
+    if not isinstance(profiles, Sequence) or not all(
+        isinstance(profile, RadialProfile) for profile in profiles
+    ):
+        raise TypeError(f"profiles must be a list of RadialProfile, got {describe(profiles)}")
     if len(profiles) < 2:
         raise ValueError(f"a bootstrap needs at least two profiles, got {len(profiles)}")
     curves = [profile.single() for profile in profiles]
     grids = {(curve.shape, len(curve.mean)) for curve in curves}
     if len(grids) > 1:
         raise ValueError(f"profiles must share one grid, got {sorted(map(str, grids))}")
-    return torch.stack([curve.mean for curve in curves])
+    means = torch.stack([curve.mean for curve in curves]).double()
+    check_finite(means, "profiles")
+    scale = binary_scale(means)
+    return means / scale, scale
 
 
 @lru_cache(maxsize=64)
@@ -596,25 +642,31 @@ def _averaging(shape: tuple[int, int], first: int, last: int) -> tuple[Tensor, T
 
 
 class _GammaFit:
-    """Gamma regression with a log link: ring means on the ring averages of a power law."""
+    """Gamma regression with a log link: ring means on the ring averages of a power law.
+
+    Laws are taken relative to their value at the mean radius of each ring, f^-α, which alone may be
+    far from 1 and is kept as a logarithm.
+    """
 
     def __init__(self, profile: RadialProfile, bins: Tensor) -> None:
-        self.frequency, self.mean, self.sem, self.count = (
-            torch.as_tensor(column, dtype=torch.float64)[bins]
-            for column in (profile.frequency, profile.mean, profile.sem, profile.count)
+        frequency, mean, self.sem, self.count = (
+            as_tensor(getattr(profile, name), f"profile.{name}").double()[bins]
+            for name in ("frequency", "mean", "sem", "count")
         )
-        self.over_ring = profile.sem_over == "ring"
-        self.radius, self.averaging = self.frequency, torch.eye(len(bins), dtype=torch.float64)
-        if profile.shape is not None:
-            self.radius, self.averaging = _averaging(profile.shape, int(bins[0]), int(bins[-1]))
-        if not (self.mean > 0).all():
+        if not (mean > 0).all() or torch.isinf(mean).any():
             raise ValueError("profile must have positive power in every bin that is fitted")
+        self.over_ring = profile.sem_over == "ring"
+        self.log_frequency, self.log_mean = frequency.log(), mean.log()
+        self.distance = torch.zeros(len(bins), dtype=torch.float64)
+        self.averaging = torch.eye(len(bins), dtype=torch.float64)
+        if profile.shape is not None:
+            radius, self.averaging = _averaging(profile.shape, int(bins[0]), int(bins[-1]))
+            self.distance = radius.log() - self.log_frequency[self.averaging.argmax(1)]
 
     def ring_moments(self, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Ring means of the law, of its slope in α, and of its square, at amplitude one."""
-        log_radius = self.radius.log()
-        law = torch.exp(-alpha * log_radius)
-        return tuple(torch.stack([law, -law * log_radius, law.square()]) @ self.averaging)
+        """Ring means of the relative law, of its slope in α, and of its square."""
+        law = torch.exp(-alpha * self.distance)
+        return tuple(torch.stack([law, -law * self.distance, law.square()]) @ self.averaging)
 
     def solve(self, start: float | None = None) -> tuple[float, float]:
         """Solve the likelihood equations; returns α and log A.
@@ -623,7 +675,7 @@ class _GammaFit:
         Newton steps on both at once can run in circles on profiles far from a power law.
         """
         if start is None:
-            start = -float(np.polyfit(self.frequency.log(), self.mean.log(), 1)[0])
+            start = -float(np.polyfit(self.log_frequency, self.log_mean, 1)[0])
         alpha = brentq(lambda alpha: self._score(alpha)[0], *self._bracket(start), xtol=1e-11)
         return alpha, self._score(alpha)[1]
 
@@ -631,9 +683,11 @@ class _GammaFit:
         """Derivative of the log-likelihood in α at the best amplitude, and the log of that."""
         law, slope, square = self.ring_moments(alpha)
         weight = self.count * law.square() / square
-        amplitude = float((weight * self.mean / law).sum() / weight.sum())
-        excess = self.mean / (law * amplitude) - 1
-        return float((weight * slope / law * excess).sum()), math.log(amplitude)
+        log_ratio = self.log_mean + alpha * self.log_frequency - law.log()
+        log_amplitude = (log_ratio + weight.log()).logsumexp(0) - weight.sum().log()
+        excess = torch.expm1(log_ratio - log_amplitude)
+        score = (weight * (slope / law - self.log_frequency) * excess).sum()
+        return float(score), float(log_amplitude)
 
     def _bracket(self, start: float) -> tuple[float, float]:
         """Exponents on both sides of the root, found by wider and wider steps."""
@@ -645,13 +699,16 @@ class _GammaFit:
     def alpha_stderr(self, alpha: float, log_amplitude: float) -> float:
         """Standard error of α from the information and the pooled dispersion φ."""
         law, slope, square = self.ring_moments(alpha)
-        scatter = self.sem.square() * self.count / math.exp(2 * log_amplitude)
+        relative = self.sem * torch.exp(alpha * self.log_frequency - log_amplitude)
+        scatter = relative.square() * self.count
         spare = self.count
         if self.over_ring:
             # Around a ring the law itself varies with the radius: that part is no noise.
             spare = self.count - 1
             scatter = scatter - (square - law.square()) * self.count / spare
         known = torch.isfinite(scatter)
+        if not known.any():
+            raise ValueError("profile must have a finite error in some bin that is fitted")
         freedom = float(spare[known].sum())
         dispersion = max(float((spare * scatter / square)[known].sum()) / freedom, 0.0)
         if self.over_ring:
@@ -659,10 +716,18 @@ class _GammaFit:
             # freedom / (1 + 3φ) degrees of freedom: widen to the spread of Student's t with these.
             student = max(freedom / (1 + 3 * dispersion), 3.0)
             dispersion *= student / (student - 2)
-        design = torch.stack([slope / law, torch.ones_like(law)])
+        design = torch.stack([slope / law - self.log_frequency, torch.ones_like(law)])
         weight = self.count * law.square() / square
         covariance = torch.linalg.inv((design * weight) @ design.T)
         return math.sqrt(dispersion * float(covariance[0, 0]))
+
+
+def _amplitude(log_amplitude: float) -> float:
+    """Power at one cycle/image, if float64 holds it."""
+    if abs(log_amplitude) > _LARGEST_LOG:
+        power = f"10^{log_amplitude / math.log(10):.0f}"
+        raise ValueError(f"the power fitted at one cycle/image is out of range: {power}")
+    return math.exp(log_amplitude)
 
 
 def _sector(shape: tuple[int, int], n_sectors: int) -> Tensor:

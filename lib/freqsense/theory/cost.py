@@ -5,10 +5,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from freqsense._checks import as_grid, as_integer
+from freqsense._checks import as_integer
+from freqsense._memory import check_memory
 from freqsense.fourier import fft2, ifft2, rings
 from freqsense.layers import transfer_function
-from freqsense.theory._inputs import ROUNDING
+from freqsense.theory._inputs import as_depth, as_map
 
 __all__ = ["end_to_end", "realize", "representation_cost"]
 
@@ -68,7 +69,7 @@ def representation_cost(B: Tensor, depth: int) -> float:
 
     Parameters
     ----------
-    B : (H, W, K, C), real or complex.
+    B : (H, W, K, C), Hermitian: B(-ω) is the conjugate of B(ω).
     depth : L, number of layers with weights, the head included.
 
     Returns
@@ -78,7 +79,7 @@ def representation_cost(B: Tensor, depth: int) -> float:
     Raises
     ------
     TypeError, ValueError
-        If B is not a finite (H, W, K, C) tensor, or the depth is below 1.
+        If B is no finite, Hermitian (H, W, K, C) map, or the depth is below 1.
 
     Source
     ------
@@ -92,7 +93,7 @@ def representation_cost(B: Tensor, depth: int) -> float:
     >>> theory.representation_cost(B, 1), theory.representation_cost(B, 2)
     (16.0, 8.0)
     """
-    B, depth = _as_map(B), as_integer(depth, "depth", 1)
+    B, depth = as_map(B), as_depth(depth)
     n_pixels = B.shape[0] * B.shape[1]
     penalty = _singular_values(B).pow(2 / depth).sum().item()
     return depth * n_pixels ** (1 / depth - 1) * penalty
@@ -134,7 +135,7 @@ def realize(B: Tensor, depth: int, *, width: int) -> list[Tensor]:
     >>> abs(cost - theory.representation_cost(B, 3)) < 1e-12
     True
     """
-    B, depth = _as_map(B), as_integer(depth, "depth", 1)
+    B, depth = as_map(B), as_depth(depth)
     height, columns, n_outputs, n_channels = B.shape
     rank = min(n_outputs, n_channels)
     if as_integer(width, "width", 1) < rank and depth > 1:
@@ -142,6 +143,8 @@ def realize(B: Tensor, depth: int, *, width: int) -> list[Tensor]:
             f"width must be at least min(K, C) = {rank}, got {width}: the theorem needs hidden "
             "layers wide enough for every map"
         )
+    n_weights = (n_channels + (depth - 2) * width + n_outputs) * width if depth > 1 else 0
+    check_memory(8 * height * columns * n_weights, f"a network of {depth} layers")
     sizes = [n_channels, *[width] * (depth - 1), n_outputs]
     scale = (height * columns) ** ((1 / depth - 1) / 2)
     weights = []
@@ -175,16 +178,6 @@ def _linear_parts(model: nn.Module) -> tuple[list[nn.Conv2d], Tensor, tuple[int,
     return cast(list[nn.Conv2d], list(layers)), head, (shape[1], shape[2])
 
 
-def _as_map(B: object) -> Tensor:
-    """Return a finite end-to-end map (H, W, K, C) in complex128."""
-    B = as_grid(B, "B").detach()
-    if B.ndim != 4:
-        raise ValueError(f"B must have shape (H, W, K, C), got {tuple(B.shape)}")
-    if not torch.isfinite(B).all():
-        raise ValueError("B must be finite, got NaN or infinite entries")
-    return B.to(torch.complex128)
-
-
 def _singular_values(B: Tensor) -> Tensor:
     """Singular values of matrices (..., K, C); of a row or a column its Euclidean norm."""
     if min(B.shape[-2:]) == 1:
@@ -198,10 +191,6 @@ def _balanced_factors(B: Tensor, depth: int) -> list[Tensor]:
         return [B]
     ring = rings(tuple(B.shape[:2]))
     flat = B.flatten(0, 1)  # (D, K, C)
-    if (flat - flat[ring.mirror].conj()).abs().max() > ROUNDING * flat.abs().max():
-        raise ValueError(
-            "B must be Hermitian, B(-ω) the conjugate of B(ω): real weights have no other"
-        )
     u, sigma, vh = torch.linalg.svd(flat, full_matrices=False)
     own = ring.mirror == torch.arange(len(flat))  # real matrices, to be factored as such
     real_u, _, real_vh = torch.linalg.svd(flat[own].real, full_matrices=False)

@@ -6,8 +6,9 @@ from scipy.interpolate import CubicHermiteSpline
 from scipy.special import expit, logit
 from torch import Tensor
 
-from freqsense._checks import as_integer, sides
-from freqsense.theory._inputs import HUGE, as_moments, as_numbers
+from freqsense._checks import describe, sides
+from freqsense._scale import HUGE
+from freqsense.theory._inputs import as_depth, as_moments, as_numbers, check_result
 
 __all__ = ["learning_curves"]
 
@@ -17,8 +18,11 @@ _LEARNED = 30.0
 # Step of the table of learning times: its cubic interpolation is exact to about eleven digits.
 _LOGIT_STEP = 0.01
 
-# A goal smaller than this share of the start is as good as none.
-_NO_GOAL = 1e-20
+# Beyond so many times its goal, a sensitivity falls as if there were no goal.
+_FAR = 1e30
+
+# A start so small a share of its goal leaves it after a time that float64 cannot hold.
+_NOWHERE = 1e-300
 
 
 def learning_curves(
@@ -36,7 +40,7 @@ def learning_curves(
     ----------
     power, cross : s and c as for :func:`predict_sensitivity`, (H, W), one channel.
     depth : L >= 1.
-    times : (T,), at least 0.
+    times : (T,), 0 to 1e100.
     start : r_0, 0 or 1e-100 to 1e100, a number or (H, W); from 0 nothing is learned for L >= 2.
 
     Returns
@@ -46,7 +50,8 @@ def learning_curves(
     Raises
     ------
     TypeError, ValueError
-        If the shapes do not match, or an argument is negative or not finite.
+        If the shapes do not match, an argument is negative or not finite, or a goal γ / s is out of
+        range.
 
     Source
     ------
@@ -61,7 +66,7 @@ def learning_curves(
     >>> theory.learning_curves(ones, ones, depth=2, times=times, start=0.01)[:, 0, 0]
     tensor([0.0100, 0.3555, 1.0000], dtype=torch.float64)
     """
-    depth = as_integer(depth, "depth", 1)
+    depth = as_depth(depth)
     power, cross = as_moments(power, cross)
     if power.ndim != 2:
         raise ValueError(f"power must have shape (H, W), got {sides(power)}")
@@ -71,28 +76,25 @@ def learning_curves(
     r0 = _as_start(start, sides(power))
     rate = depth * len(s) ** (1 - 1 / depth)
     r = _flow(s, gamma, r0, rate * times, depth)  # (T, D)
+    check_result(r, "the sensitivity")
     return r.unflatten(1, power.shape).to(power.device)
 
 
 def _as_times(times: object) -> Tensor:
-    times = as_numbers(times, "times")
-    if (
-        times.is_complex()
-        or times.ndim != 1
-        or not torch.isfinite(times).all()
-        or (times < 0).any()
-    ):
-        raise ValueError(f"times must be finite real numbers (T,), at least 0, got {times}")
-    return times.detach().double().cpu()
+    times = as_numbers(times, "times").double().cpu()
+    if times.ndim != 1 or not ((times >= 0) & (times <= HUGE)).all():
+        got = describe(times.tolist())
+        raise ValueError(f"times must be finite real numbers (T,), 0 to {HUGE}, got {got}")
+    return times
 
 
 def _as_start(start: object, shape: tuple[int, int]) -> Tensor:
-    start = as_numbers(start, "start")
-    fits = start.shape in ((), shape) and not start.is_complex()
-    if not fits or not ((start == 0) | (start >= 1 / HUGE) & (start <= HUGE)).all():
+    start = as_numbers(start, "start").double().cpu()
+    known = (start == 0) | (start >= 1 / HUGE) & (start <= HUGE)
+    if start.shape not in ((), shape) or not known.all():
         expected = f"0 or {1 / HUGE} to {HUGE}, a number or of shape {tuple(shape)}"
-        raise ValueError(f"start must be {expected}, got {start}")
-    return start.detach().double().cpu().expand(shape).flatten()
+        raise ValueError(f"start must be {expected}, got {describe(start.tolist())}")
+    return start.expand(shape).flatten()
 
 
 def _flow(s: Tensor, gamma: Tensor, r0: Tensor, t: Tensor, depth: int) -> Tensor:
@@ -100,16 +102,21 @@ def _flow(s: Tensor, gamma: Tensor, r0: Tensor, t: Tensor, depth: int) -> Tensor
     if depth <= 2:
         rate = (s if depth == 1 else gamma) * t
         # (1 - exp(-rate)) / rate, which is 1 at rate 0
-        mean = torch.where(rate > 0, -torch.expm1(-rate) / rate.clamp(min=1e-300), 1.0)
+        mean = torch.where(rate > 1e-300, -torch.expm1(-rate) / rate.clamp(min=1e-300), 1.0)
         if depth == 1:
-            return r0 * torch.exp(-rate) + gamma * t * mean
-        return r0 / (torch.exp(-rate) + s * r0 * t * mean)
+            return r0 * torch.exp(-rate) + gamma * (t * mean)
+        return r0 / (torch.exp(-rate) + s * r0 * (t * mean))
     power = 2 - 2 / depth
-    r = r0 * (1 + power * s * t * r0**power) ** (-1 / power)  # with no correlation
-    live = (r0 > 0) & (gamma > _NO_GOAL * s * r0)
-    goal = gamma[live] / s[live]
-    clock = gamma[live] * goal ** (power - 1) * t  # (T, live)
-    r[:, live] = goal * _own_time_flow(r0[live] / goal, clock, 2 / depth)
+    fallen = (power * s * t).log() + power * r0.log()  # by logarithms, whose range is no limit
+    r = r0 * torch.exp(-torch.logaddexp(fallen, torch.zeros_like(fallen)) / power)  # without goals
+    goal = torch.where(gamma > 0, gamma / s, 0.0)
+    live = (r0 > 0) & (goal > 0)
+    goal, gamma, start = goal[live], gamma[live], (r0 / goal)[live]
+    near = start.clamp(max=_FAR)
+    delay = (near**-power - start**-power) / power  # until a far start has come near
+    clock = gamma * goal ** (power - 1) * t - delay  # (T, live)
+    learned = goal * _own_time_flow(near, clock.clamp(min=0), 2 / depth)
+    r[:, live] = torch.where(clock < 0, r[:, live], learned)
     return r
 
 
@@ -118,6 +125,8 @@ def _own_time_flow(start: Tensor, clock: Tensor, beta: float) -> Tensor:
 
     Every frequency follows this one curve in its own time, u = w from below, u = 1/w from above.
     """
+    if (start < _NOWHERE).any():
+        raise ValueError(f"the goals must be at most {1 / _NOWHERE:g} times the start: rescale")
     w = torch.ones_like(clock)
     for side, power in ((start < 1, beta - 1), (start > 1, 2 - beta)):
         if side.any():

@@ -8,7 +8,7 @@ from torch import Tensor
 from freqsense._checks import sides
 from freqsense._moments import correlate
 from freqsense.fourier import fft2
-from freqsense.theory._inputs import as_data, as_moments
+from freqsense.theory._inputs import as_data, as_moments, check_hermitian
 
 __all__ = ["QuadraticLoss", "population_loss", "quadratic_loss", "second_moments"]
 
@@ -35,10 +35,11 @@ class QuadraticLoss:
     shape: tuple[int, int, int, int]
 
     def __call__(self, B: Tensor) -> Tensor:
-        """Loss at B (H, W, K, C), complex128."""
+        """Loss at a Hermitian B (H, W, K, C), complex128."""
         if not isinstance(B, Tensor) or tuple(B.shape) != self.shape or B.dtype != torch.complex128:
             got = f"{B.dtype} {tuple(B.shape)}" if isinstance(B, Tensor) else type(B).__name__
             raise ValueError(f"B must be complex128 (float64 weights) {self.shape}, got {got}")
+        check_hermitian(B)
         b = B if self.cross.is_complex() else _pixel_weights(B)
         pull = b @ self.second.mT
         return self.constant / 2 + (b.conj() * (pull / 2 - self.cross)).real.sum()

@@ -1,12 +1,21 @@
 """Stationary images: the theorem's sensitivity in closed form, frequency by frequency."""
 
 from dataclasses import dataclass
+from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from freqsense._checks import as_choice, as_integer, as_real
-from freqsense.theory._inputs import ROUNDING, as_kappa, as_moments, scaled_decay
+from freqsense._checks import as_choice, as_real, as_real_tensor
+from freqsense.theory._inputs import (
+    ROUNDING,
+    as_depth,
+    as_kappa,
+    as_moments,
+    check_result,
+    scaled_decay,
+)
 
 __all__ = ["Branches", "branches", "jump", "predict_sensitivity", "threshold"]
 
@@ -49,8 +58,8 @@ def predict_sensitivity(
     Raises
     ------
     TypeError, ValueError
-        If the shapes do not match, power is negative, anything is not finite, or an argument is out
-        of range.
+        If the shapes do not match, power is negative, anything is not finite, or an argument or the
+        sensitivity is out of range.
 
     Source
     ------
@@ -66,21 +75,15 @@ def predict_sensitivity(
     >>> theory.predict_sensitivity(power, power, weight_decay=2.0, depth=2).tolist()
     [[0.875, 0.5], [0.0, 0.0]]
     """
-    weight_decay, depth = as_real(weight_decay, "weight_decay", 0), as_integer(depth, "depth", 1)
+    weight_decay, depth = as_real(weight_decay, "weight_decay", 0), as_depth(depth)
     as_choice(branch, "branch", ("global", "upper"))
     power, cross = as_moments(power, cross)
     if power.ndim > cross.ndim:
-        return _predict_channels(power, cross, weight_decay, depth)
-    kappa = scaled_decay(weight_decay, depth, cross.shape[-2:].numel())
-    alive = power > 0
-    s, gamma = power[alive], cross[alive].abs()
-    if depth == 1:
-        r = gamma / (s + kappa)
-    elif depth == 2 or kappa == 0:
-        r = (gamma - kappa).clamp(min=0) / s
+        r = _predict_channels(power, cross, weight_decay, depth)
     else:
-        r = _upper_root(s, gamma, kappa, depth, branch)
-    return torch.zeros_like(power).masked_scatter_(alive, r)
+        r = _predict_channel(power, cross.abs(), weight_decay, depth, branch)
+    check_result(r, "the sensitivity")
+    return r
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def branches(power: float | Tensor, *, weight_decay: float, depth: int, n_pixels
     Raises
     ------
     TypeError, ValueError
-        If power is not positive or an argument is out of range.
+        If power is not positive, or an argument or a result is out of range.
 
     Source
     ------
@@ -146,7 +149,10 @@ def branches(power: float | Tensor, *, weight_decay: float, depth: int, n_pixels
     r_global = (kappa * (depth - 2) / s) ** exponent
     # With these r, κ r^(2/L-1) is s r / (1 - 2/L) and s r / (L - 2).
     gamma_local = s * r_local * (2 * depth - 2) / (depth - 2)
-    return Branches(r_local, gamma_local, r_global, s * r_global * (depth - 1) / (depth - 2))
+    gamma_global = s * r_global * (depth - 1) / (depth - 2)
+    for values in (r_local, gamma_local, r_global, gamma_global):
+        check_result(values, "each branch")
+    return Branches(r_local, gamma_local, r_global, gamma_global)
 
 
 def threshold(
@@ -172,7 +178,7 @@ def threshold(
     Raises
     ------
     TypeError, ValueError
-        If the target is not positive or an argument is out of range.
+        If the target is not positive, or an argument or the result is out of range.
 
     Source
     ------
@@ -196,7 +202,8 @@ def threshold(
         s = kappa / b
     else:
         s = kappa * (depth - 2) * ((depth - 1) / ((depth - 2) * b)) ** (2 * (depth - 1) / depth)
-    return s if isinstance(target, Tensor) else s.item()
+    check_result(s, "the threshold")
+    return s.item() if isinstance(target, Real) else s
 
 
 def jump(target: float | Tensor, depth: int) -> float | Tensor:
@@ -227,18 +234,36 @@ def jump(target: float | Tensor, depth: int) -> float | Tensor:
     >>> [theory.jump(3.0, depth) for depth in (2, 3, 4)]
     [0.0, 1.5, 2.0]
     """
-    b, depth = _as_positive_values(target, "target"), as_integer(depth, "depth", 1)
+    b, depth = _as_positive_values(target, "target"), as_depth(depth)
     r = b * (max(depth - 2, 0) / max(depth - 1, 1))
-    return r if isinstance(target, Tensor) else r.item()
+    return r.item() if isinstance(target, Real) else r
 
 
 def _as_positive_values(value: object, name: str) -> Tensor:
-    """Positive finite numbers in float64, from a number or a tensor."""
-    if not isinstance(value, Tensor):
+    """Positive finite numbers in float64, from a number or an array."""
+    if not isinstance(value, Tensor | np.ndarray):
         value = torch.tensor(as_real(value, name), dtype=torch.float64)
-    if value.is_complex() or not torch.isfinite(value).all() or not (value > 0).all():
-        raise ValueError(f"{name} must be positive and finite, got {value}")
-    return value.detach().double()
+    values = as_real_tensor(value, name).double()
+    if not torch.isfinite(values).all() or not (values > 0).all():
+        wrong = values[~(torch.isfinite(values) & (values > 0))][0].item()
+        raise ValueError(f"{name} must be positive and finite, got {wrong}")
+    return values
+
+
+def _predict_channel(
+    power: Tensor, size: Tensor, weight_decay: float, depth: int, branch: str
+) -> Tensor:
+    """Solutions of the scalar problem for power s and correlations of size γ, (..., H, W)."""
+    kappa = scaled_decay(weight_decay, depth, size.shape[-2:].numel())
+    alive = power > 0
+    s, gamma = power[alive], size[alive]
+    if depth == 1:
+        r = gamma / (s + kappa)
+    elif depth == 2 or kappa == 0:
+        r = (gamma - kappa).clamp(min=0) / s
+    else:
+        r = _upper_root(s, gamma, kappa, depth, branch)
+    return torch.zeros_like(power).masked_scatter_(alive, r)
 
 
 def _upper_root(s: Tensor, gamma: Tensor, kappa: float, depth: int, branch: str) -> Tensor:

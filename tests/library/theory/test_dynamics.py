@@ -87,10 +87,10 @@ def test_plain_numbers_keep_their_digits():
     ("call", "error", "words"),
     [
         (lambda: curves(times=torch.tensor([-1.0])), ValueError, "times"),
-        (lambda: curves(times=torch.tensor([1j])), ValueError, "times must be finite real"),
+        (lambda: curves(times=torch.tensor([1j])), TypeError, "times must be real"),
         (lambda: curves(times=None), TypeError, "times must be an array of numbers, got NoneType"),
         (lambda: curves(start="a"), TypeError, "start must be an array of numbers, got str"),
-        (lambda: curves(start=ONES + 0j), ValueError, "start must be 0 or"),
+        (lambda: curves(start=ONES + 0j), TypeError, "start must be real"),
         (lambda: curves(start=math.nan), ValueError, "start must be 0 or .* got nan"),
         (lambda: curves(start=1e-200), ValueError, "start must be 0 or 1e-100 to .* got 1e-200"),
         (lambda: curves(start=-1.0), ValueError, "start"),
