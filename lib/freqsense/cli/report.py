@@ -5,7 +5,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from freqsense import plotting
-from freqsense._checks import as_choice
 from freqsense._extras import extra
-from freqsense.cli.config import RUNS
+from freqsense._files import check_regular
 from freqsense.experiments import mean_and_error, ring_power, ring_slopes
 from freqsense.fourier import RadialProfile, radial_average
 
@@ -39,6 +38,7 @@ _DIMS = {
 _ATTRIBUTES = ("configuration", "missing", "failures", "function")
 _PROVENANCE = ("function", "command", "date", "freqsense", "torch", "numpy", "python", "device")
 _IMAGE_AXES = ("data", "image_filter", "size", "n_train", "n_test")  # power depends on no others
+_KNOWN = "train_and_measure"  # whose results are drawn
 _FIRST_RING = 2
 _COLUMNS = (
     "seeds",
@@ -47,32 +47,39 @@ _COLUMNS = (
     "slope of sensitivity",
     "slope of power",
 )
+_ARRAY = ("array", "of each run", "least", "mean", "largest")
 
 Rows = list[tuple[object, ...]]
 
 
 @dataclass(frozen=True)
 class _Section:
-    """What is shown of one architecture."""
+    """What is shown of one architecture, or of all runs that have none."""
 
-    architecture: str
-    n_seeds: int
+    title: str
     columns: tuple[str, ...]
     rows: Rows
-    pictures: list[tuple[str, str]]  # alternative text, PNG in base64
+    note: str = ""
+    pictures: Sequence[tuple[str, str]] = ()  # alternative text, PNG in base64
 
 
 def make_report(path: Path) -> str:
-    """HTML of a report; ValueError if the file is no result of ``train_and_measure``."""
-    if not path.is_file():
-        raise FileNotFoundError(f"RESULT must be a file, got {path}, which is none")
+    """HTML of a report; ValueError if the file is no result of a sweep.
+
+    Runs of ``train_and_measure`` are shown with curves and slopes, those of any other function by
+    the numbers that they return.
+    """
+    check_regular(path, "RESULT")
     try:
         dataset = xarray.load_dataset(path, engine="netcdf4")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever damaged bytes lead to, in three libraries
         raise ValueError(f"{path} must be the netCDF file of a sweep, got: {error}") from error
     grid, missing, failures = _read_attributes(path, dataset)
-    if dataset.data_vars:
+    _check_grid(path, dataset, grid)
+    is_known = dataset.attrs["function"] == _KNOWN
+    if is_known and dataset.data_vars:
         _check_results(path, dataset)
+    make_sections = _sections if is_known else _plain_sections
     page = jinja2.Environment(
         loader=jinja2.PackageLoader("freqsense.cli", "."),
         autoescape=True,
@@ -88,7 +95,7 @@ def make_report(path: Path) -> str:
         n_missing=len(missing),
         n_failed=len(failures),
         missing=_missing_rows(grid, missing, failures),
-        sections=list(_sections(dataset)) if dataset.data_vars else [],
+        sections=list(make_sections(dataset, grid)) if dataset.data_vars else [],
     )
 
 
@@ -100,15 +107,24 @@ def _read_attributes(path: Path, dataset: Dataset) -> tuple[dict, list, list]:
         texts = {name: dataset.attrs[name] for name in _ATTRIBUTES}
         grid = json.loads(texts["configuration"])["grid"]
         missing, failures = json.loads(texts["missing"]), json.loads(texts["failures"])
+        _ = [len(values) for values in grid.values()]
         for run in missing + [failure["configuration"] for failure in failures]:
             _ = [run[axis] for axis in grid]
-    except (KeyError, TypeError, ValueError) as error:
+        _ = ["failed: " + failure["error"] for failure in failures]
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} must be what a sweep saved, with attributes {', '.join(_ATTRIBUTES)}; "
             f"got {', '.join(map(str, dataset.attrs)) or 'none'}"
         ) from error
-    as_choice(texts["function"], f"the run of {path}", RUNS)
     return grid, missing, failures
+
+
+def _check_grid(path: Path, dataset: Dataset, grid: dict) -> None:
+    sizes = {axis: len(values) for axis, values in grid.items()}
+    for name, values in dataset.data_vars.items():
+        if values.sizes != dict(values.sizes) | sizes or values.dtype.kind not in "biuf":
+            got = f"{values.dtype} {dict(values.sizes)}"
+            raise ValueError(f"{path} must hold numbers {name} for each of {sizes}, got {got}")
 
 
 def _check_results(path: Path, dataset: Dataset) -> None:
@@ -120,9 +136,8 @@ def _check_results(path: Path, dataset: Dataset) -> None:
             or "architecture" not in axes
         ):
             raise ValueError(
-                f"{path} must be the result of train_and_measure, with {', '.join(_DIMS)} for each "
-                f"architecture; got {', '.join(map(str, dataset.data_vars))} "
-                f"of {dataset.attrs['function']}"
+                f"{path} must be the result of {_KNOWN}, with {', '.join(_DIMS)} for each "
+                f"architecture; got {', '.join(map(str, dataset.data_vars))}"
             )
     half = dataset.sizes["ky"] // 2 + 1
     if (dataset.sizes["half_kx"], dataset.sizes["ring"]) != (half, half):
@@ -141,29 +156,52 @@ def _missing_rows(grid: dict, missing: list[dict], failures: list[dict]) -> Rows
     return rows
 
 
-def _sections(dataset: Dataset) -> Iterator[_Section]:
+def _plain_sections(dataset: Dataset, grid: dict) -> Iterator[_Section]:
+    """The numbers that runs of any function return, and what is known of their arrays."""
+    arrays = [name for name in dataset if set(dataset[name].dims) - grid.keys()]
+    if numbers := dataset.drop_vars(arrays):
+        parts = list(_combinations(numbers, grid))
+        rows: Rows = [
+            (*varied.values(), *map(_plain_text, part.values())) for varied, part in parts
+        ]
+        note = "Mean over seeds ± one standard error (number of seeds)." * ("seed" in grid)
+        yield _Section("Numbers", (*parts[0][0], *map(str, numbers)), rows, note)
+    if arrays:
+        rows = [_describe_array(dataset[name], grid) for name in arrays]
+        yield _Section("Arrays", _ARRAY, rows, "Over all runs that are here.")
+
+
+def _describe_array(values: DataArray, grid: dict) -> tuple[object, ...]:
+    inner = {dim: size for dim, size in values.sizes.items() if dim not in grid}
+    there = values.values[np.isfinite(values.values)]
+    found = (there.min(), there.mean(), there.max()) if there.size else ()
+    shape = ", ".join(f"{size} {dim}" for dim, size in inner.items())
+    return (values.name, shape, *(f"{number:.4g}" for number in found))
+
+
+def _sections(dataset: Dataset, grid: dict) -> Iterator[_Section]:
     """One part for each architecture."""
     each = len(plotting.OKABE_ITO)  # curves that can be told apart
     for name in dataset["architecture"].values:
         architecture = str(name)
-        runs = list(_combinations(dataset.sel(architecture=name)))
+        runs = list(_combinations(dataset.sel(architecture=name), grid))
         drawn = [run for run in runs if _complete(run[1]["sensitivity"]).size]
         groups = [drawn[start : start + each] for start in range(0, len(drawn), each)]
+        n_seeds = dataset.sizes.get("seed", 1)
         yield _Section(
             architecture,
-            dataset.sizes.get("seed", 1),
             (*runs[0][0], *_COLUMNS),
             [_summarize(varied, part) for varied, part in runs],
+            f"Up to {n_seeds} seeds; ± is one standard error over them, bands are 1.96.",
             [(_describe(architecture, group), _draw(architecture, group)) for group in groups],
         )
 
 
-def _combinations(dataset: Dataset) -> Iterator[tuple[dict, Dataset]]:
+def _combinations(dataset: Dataset, grid: dict) -> Iterator[tuple[dict, Dataset]]:
     """What is varied, and the runs (seed, ...) of each combination of it."""
     if "seed" not in dataset.dims:
         dataset = dataset.expand_dims("seed")
-    inner = {"seed", "ring", "ky", "half_kx"}
-    axes = [axis for axis in dataset.dims if axis not in inner]
+    axes = [axis for axis in dataset.dims if axis in grid and axis != "seed"]
     for index in itertools.product(*(range(dataset.sizes[axis]) for axis in axes)):
         runs = dataset.isel(dict(zip(axes, index, strict=True)))
         varied = {axis: runs[axis].item() for axis in axes if dataset.sizes[axis] > 1}
@@ -245,6 +283,15 @@ def _mean_text(values: DataArray) -> str:
         return f"{values.item():.3f}" if values.size else "none"
     mean, error = mean_and_error(values)
     return f"{mean.item():.3f} ± {error.item():.3f}"
+
+
+def _plain_text(values: DataArray) -> str:
+    """Mean over the seeds (seed,) that are there, with its error if there are several."""
+    values = _complete(values)
+    if values.sizes["seed"] < 2:
+        return f"{values.item():.4g}" if values.size else "none"
+    mean, error = mean_and_error(values)
+    return f"{mean.item():.4g} ± {error.item():.2g} ({values.size})"
 
 
 def _label(varied: dict) -> str:

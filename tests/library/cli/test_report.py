@@ -2,14 +2,19 @@
 
 import base64
 import io
+import os
 import re
 
+import numpy as np
+import pytest
 import xarray
 from PIL import Image
+from swept import draw, fail_at
 from terminal import CONFIG
 
 import freqsense
 from freqsense.__main__ import main
+from freqsense.experiments import Sweep
 
 
 def test_failed_runs_are_told_and_reported(tmp_path, capsys, succeed):
@@ -68,8 +73,74 @@ def test_report_of_other_files(swept, fail, tmp_path):
     with xarray.open_dataset(swept[0].with_suffix(".nc")) as dataset:
         dataset.drop_vars("power_map").load().to_netcdf(path, engine="netcdf4")
     assert "must be the result of train_and_measure" in fail("report", path)
+    path.write_bytes(swept[0].with_suffix(".nc").read_bytes()[:3000])
+    assert "must be the netCDF file of a sweep" in fail("report", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("configuration", "[" * 100_000),
+        ("configuration", '{"grid": [1, 2]}'),
+        ("configuration", '{"grid": {"seed": 3}}'),
+        ("missing", '[{"seed": 0}]'),
+        ("failures", '[{"configuration": {}}]'),
+        ("failures", "[3]"),
+    ],
+)
+def test_report_of_damaged_attributes(swept, fail, tmp_path, name, text):
     with xarray.open_dataset(swept[0].with_suffix(".nc")) as dataset:
-        renamed = dataset.load().assign_attrs(function="train_and_mesure")
-    renamed.to_netcdf(path, engine="netcdf4")
-    said = fail("report", path)
-    assert "the run of" in said and "did you mean 'train_and_measure'?" in said
+        dataset.load().assign_attrs({name: text}).to_netcdf(tmp_path / "x.nc", engine="netcdf4")
+    assert "must be what a sweep saved" in fail("report", tmp_path / "x.nc")
+
+
+def test_report_of_a_fifo(fail, tmp_path):
+    os.mkfifo(tmp_path / "x.nc")
+    assert "RESULT must be a file" in fail("report", tmp_path / "x.nc")
+
+
+def save_own(folder, function, grid):
+    sweep = Sweep(function, grid, folder / "runs")
+    sweep.compute(progress=False)
+    sweep.save(folder / "own.nc")
+    return sweep.dataset()
+
+
+def test_report_of_a_function_of_the_users_own(succeed, tmp_path):
+    grid = {"depth": [1, 2], "decay": [0.5], "seed": [0, 1, 2]}
+    dataset = save_own(tmp_path, draw, grid)
+    succeed("report", tmp_path / "own.nc")
+    page = (tmp_path / "own.report/report.html").read_text()
+    assert "All 6 runs are here" in page and "<td>function</td><td>draw</td>" in page
+    assert "<th>depth</th><th>loss</th><th>global_draws</th>" in page
+    for depth in (1, 2):
+        values = dataset.loss.sel(depth=depth).values.ravel()
+        error = values.std(ddof=1) / 3**0.5
+        assert f"<td>{depth}</td><td>{values.mean():.4g} ± {error:.2g} (3)</td>" in page
+    power = dataset.power.values
+    cells = ["power", "3 ky, 4 kx", *(f"{f(power):.4g}" for f in (np.min, np.mean, np.max))]
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in page
+    assert "<img" not in page
+
+
+def test_report_of_own_runs_without_seeds_of_which_some_failed(succeed, tmp_path):
+    save_own(tmp_path, fail_at, {"index": [1, 2, 3]})
+    succeed("report", tmp_path / "own.nc")
+    page = (tmp_path / "own.report/report.html").read_text()
+    assert "1 of 3 runs are missing, 1 of which failed" in page
+    assert "<td>2</td><td>failed: ZeroDivisionError: no run 2</td>" in page
+    for row in ("<td>1</td><td>1</td>", "<td>2</td><td>none</td>", "<td>3</td><td>9</td>"):
+        assert f"<tr>{row}</tr>" in page
+    assert "seeds" not in page
+
+
+def test_report_of_other_runs_of_the_library(succeed, tmp_path):
+    config = tmp_path / "exact.yaml"
+    config.write_text(
+        "run: solve_and_measure\ngrid: {data: gaussian_field:2, weight_decay: 0, depth: 1, "
+        "size: 8, n_train: 20, n_test: 50, seed: [0, 1]}"
+    )
+    succeed("sweep", config)
+    succeed("report", config.with_suffix(".nc"))
+    page = (tmp_path / "exact.report/report.html").read_text()
+    assert "<th>silent</th><th>accuracy</th>" in page and "<td>sensitivity</td><td>5 ring" in page
