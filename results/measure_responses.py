@@ -7,13 +7,19 @@ to its start, which can be taken off only where no decay has changed it; and the
 sensitivity as a share of the untrained network's, the least over recolourings: the response of a
 nearly silent network means little. A record that is not there yet has no rows. Run this again after
 a record has changed.
+
+The networks trained on ImageNet were never trained on recoloured pictures and have no response. In
+its place stands the turn: what training added to the slope of the untrained networks, as a share of
+the slope of the pictures' power (table ``imagenet.csv``). At 1/2 it would be the slope of their
+amplitude.
 """
 
 import math
 from pathlib import Path
 
+import numpy as np
 import xarray
-from tables import write_table
+from tables import read_table, write_table
 
 from freqsense import experiments
 
@@ -41,6 +47,14 @@ SHOWN = {
     "myrtle_cnn": "Myrtle CNN",
     "resnet-9": "ResNet-9",
 }
+# EfficientNet-Lite as it was trained: arXiv 1905.11946, section 5.2, on arXiv 1409.0575.
+IMAGENET = {
+    "label": "trained on ImageNet: turn, no response",
+    "record": "imagenet",
+    "images": "ImageNet",
+    "size": 224,
+}
+N_IMAGENET, IMAGENET_DECAY = 1281167, 1e-5
 # Axes of one value in all of these records.
 ALONE = ("data", "labels", "size", "n_test", "steps", "lr", "epochs")
 
@@ -120,10 +134,35 @@ def as_text(row: dict) -> dict:
     return {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()}
 
 
+def slopes_of(network: str, weights: str) -> np.ndarray:
+    """Slopes (seeds, pictures) up to the last ring, of a network or of the pictures' amplitude."""
+    rows = [
+        row
+        for row in read_table(HERE / "imagenet.csv")
+        if (row["network"], row["weights"], row["pictures"]) == (network, weights, "photographs")
+        and row["output"] in ("logits", "amplitude")
+    ]
+    seeds = sorted({row["seed"] for row in rows})
+    return np.array([[float(r["slope_all"]) for r in rows if r["seed"] == k] for k in seeds])
+
+
+def turn(network: str) -> dict:
+    """The row of a network trained on ImageNet; errors over pictures and untrained seeds."""
+    untrained, power = slopes_of(network, "untrained"), 2 * slopes_of("none", "")[0]
+    change = slopes_of(network, "trained")[0] - untrained.mean(0)
+    share = change.mean() / power.mean()
+    spread = (change, untrained.mean(1), share * power)
+    stderr = math.sqrt(sum(x.var(ddof=1) / len(x) for x in spread)) / abs(power.mean())
+    about = {"network": network, "n_train": N_IMAGENET, "weight_decay": IMAGENET_DECAY}
+    numbers = {"runs": len(untrained), "response": share, "stderr": stderr}
+    return IMAGENET | as_text(dict.fromkeys(NUMBERS, math.nan) | about | numbers)
+
+
 def measure() -> list[dict]:
     """Rows of all records that are there."""
     there = [stem for stem in RECORDS if (HERE / f"{stem}.nc").exists()]
-    return [row for stem in there for row in rows_of(stem)]
+    rows = [row for stem in there for row in rows_of(stem)]
+    return rows + [turn(network) for network in ("lite0", "lite1", "lite2")]
 
 
 def main() -> None:

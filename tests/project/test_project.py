@@ -281,6 +281,11 @@ def test_binder_installs_what_the_library_needs_and_no_cuda(text, project):
     assert there["python"].lstrip("=") in PYTHONS
 
 
+def test_binder_brings_the_network_of_the_page_about_imagenet(text, project):
+    for line in project["optional-dependencies"]["imagenet"]:
+        assert f'"{line}"' in text("binder/postBuild")
+
+
 @pytest.mark.parametrize("name", ["binder/postBuild", "binder/start", ".ci/run"])
 def test_a_script_stops_at_its_first_error_and_can_be_run(text, repository, name):
     assert text(name).startswith("#!/usr/bin/env bash\n")

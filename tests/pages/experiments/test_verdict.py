@@ -7,6 +7,7 @@ import re
 import pytest
 from recorded import RESULTS, table
 from sources import BOOK, ROOT, read
+from tolerances import SIGMAS
 
 # One sentence for what makes networks follow, one for where they do not.
 ANSWER = (
@@ -57,6 +58,15 @@ def test_lines_of_the_figure_are_networks_of_the_table():
     with (RESULTS / "responses.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     shown = [row for row in rows if row["label"]]
-    assert {row["images"] for row in shown} == {"photographs", "CIFAR-10"}
+    assert {row["images"] for row in shown} == {"photographs", "CIFAR-10", "ImageNet"}
     assert all(math.isfinite(float(row["response"])) for row in shown)
     assert {row["network"] for row in rows} - {row["network"] for row in shown} == {"exact-2"}
+
+
+@pytest.mark.parametrize("network", ["lite0", "lite1", "lite2"])
+def test_training_on_imagenet_turned_the_slope_by_less_than_following(network):
+    (row,) = responses(images="ImageNet", network=network)
+    turn, stderr = float(row["response"]), float(row["stderr"])
+    assert turn > SIGMAS * stderr  # in the direction of following
+    assert turn < 0.5 - SIGMAS * stderr  # and not all the way
+    assert "no response" in row["label"]
