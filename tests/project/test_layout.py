@@ -15,7 +15,7 @@ LIBRARY = Path(freqsense.__file__).parent
 
 # Each line may import from the lines above it, and from its own.
 ORDER = [
-    {"_checks", "_defaults", "_extras", "_files", "_lines", "_weights"},
+    {"_checks", "_defaults", "_extras", "_files", "_lines", "_memory", "_scale", "_weights"},
     {"fourier", "_evaluation"},
     {"_moments"},
     {"spectra", "layers", "sensitivity", "datasets", "notebook"},
