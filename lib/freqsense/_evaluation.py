@@ -1,18 +1,38 @@
 """What is asked of a model that is measured: eval mode, with one row of outputs an image."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+
+from freqsense._checks import as_integer
 
 CUT_OFF = "the output of model must depend on the images, got one cut off from them"
 MIXED = (
     "each image must have outputs of its own, but those of one depend on others in its batch: "
     "give BatchNorm running statistics, and put modules inside a function in eval mode"
 )
+
+
+# Values of images in a batch: 8 of 3 x 224 x 224, which take a network of the usual kind about a
+# gigabyte with its gradients, and four times as many without.
+_BATCH_VALUES = 8 * 3 * 224 * 224
+
+
+def as_batch_size(batch_size: int | None, low: int = 1) -> int | None:
+    """Images at a time, or None for as many as fit."""
+    return None if batch_size is None else as_integer(batch_size, "batch_size", low)
+
+
+def fitting_batch(stack: Tensor | np.ndarray, *, gradients: bool) -> int:
+    """How many images of a stack (N, C, H, W) fit into the memory at a time, 256 at most."""
+    n_values = _BATCH_VALUES if gradients else 4 * _BATCH_VALUES
+    return max(1, min(256, n_values // math.prod(stack.shape[1:])))
 
 
 def check_callable(model: object) -> None:
@@ -71,8 +91,9 @@ def _parts(outputs: object, key: str | int | None) -> dict:
 
 
 def _is_row_per_image(part: object, n_images: int) -> bool:
-    is_table = isinstance(part, Tensor) and part.ndim == 2 and len(part) == n_images
-    return is_table and part.is_floating_point()
+    if not isinstance(part, Tensor) or not part.is_floating_point():
+        return False
+    return part.ndim == 2 and len(part) == n_images
 
 
 def _describe(part: object) -> str:
@@ -162,7 +183,7 @@ def _modes_off(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _without_inference_tensors(model: nn.Module) -> Iterator[None]:
     """Let copies stand in for what was made in inference mode, which no gradient passes."""
-    tables = [table for m in model.modules() for table in (m._parameters, m._buffers)]
+    tables: list[dict] = [t for m in model.modules() for t in (m._parameters, m._buffers)]
     made = [
         (table, name, tensor)
         for table in tables

@@ -26,10 +26,12 @@ from freqsense._checks import (
 )
 from freqsense._evaluation import (
     CUT_OFF,
+    as_batch_size,
     as_outputs,
     check_callable,
     check_own_outputs,
     eval_mode,
+    fitting_batch,
 )
 from freqsense._moments import Moments
 from freqsense._scale import binary_scales
@@ -109,7 +111,7 @@ def fourier_heat_map(
     labels: Tensor | np.ndarray,
     *,
     norm: float,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
     progress: bool = False,
@@ -150,7 +152,8 @@ def fourier_heat_map(
     labels : classes (N,) for K >= 2; -1 and +1, (N,) or (N, 1), for K = 1. An output of 0 counts as
         wrong.
     norm : v > 0, in pixel units.
-    batch_size : images at a time.
+    batch_size : images at a time; None takes 256, and fewer where they are large: 32 of
+        3 x 224 x 224.
     seed : of the signs, which do not depend on ``batch_size``; the global random state is left
         alone.
     device : where to compute; None computes where the model is.
@@ -182,10 +185,11 @@ def fourier_heat_map(
     (tensor(True), 0.0, 0.0)
     """
     norm = as_positive(norm, "norm")
-    batch_size = as_integer(batch_size, "batch_size", 1)
+    batch_size = as_batch_size(batch_size)
     generator = seeded_generator(seed)
     as_flag(progress, "progress")
     with _ready(model, images, labels, device) as (x, y):
+        batch_size = batch_size or fitting_batch(x, gradients=False)
         n, channels = x.shape[:2]
         shape = sides(x)
         ring = rings(shape)
@@ -211,7 +215,7 @@ def error_rate(
     images: Tensor | np.ndarray,
     labels: Tensor | np.ndarray,
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: str | torch.device | None = None,
 ) -> float:
     r"""Share of images that a classifier gets wrong, whatever was done to them before.
@@ -241,8 +245,9 @@ def error_rate(
     >>> robustness.error_rate(lambda x: x.flatten(1), x, torch.ones(4))
     0.25
     """
-    batch_size = as_integer(batch_size, "batch_size", 1)
+    batch_size = as_batch_size(batch_size)
     with _ready(model, images, labels, device) as (x, y):
+        batch_size = batch_size or fitting_batch(x, gradients=False)
         return _misclassified(model, x.split(batch_size), y, batch_size).mean().item()
 
 
@@ -311,7 +316,7 @@ def pgd(
     steps: int = 20,
     random_start: bool = True,
     seed: int = 0,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: str | torch.device | None = None,
 ) -> Tensor:
     r"""Perturb images to raise the loss, by projected gradient ascent.
@@ -351,7 +356,8 @@ def pgd(
     random_start : begin at a uniform point of the ball, not at its centre.
     seed : of the start, which does not depend on ``batch_size``; the global random state is left
         alone.
-    batch_size : images at a time.
+    batch_size : images at a time; None takes 256, and fewer where they are large: 8 of
+        3 x 224 x 224.
     device : where to compute; None computes where the model is.
 
     Returns
@@ -382,11 +388,12 @@ def pgd(
     radius, norm = as_positive(radius, "radius"), as_choice(norm, "norm", NORMS)
     steps = as_integer(steps, "steps", 1)
     step = _REACH * radius / steps
-    seed, batch_size = as_integer(seed, "seed", 0), as_integer(batch_size, "batch_size", 1)
+    seed, batch_size = as_integer(seed, "seed", 0), as_batch_size(batch_size)
     as_flag(random_start, "random_start")
     with _ready(model, images, labels, device) as (x, y):
         if len(x) > 1:
             check_own_outputs(model, x)
+        batch_size = batch_size or fitting_batch(x, gradients=True)
         start = _random_start(x.shape, norm, seed) * radius if random_start else torch.zeros(1)
         deltas = []
         for part, target, delta in zip(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import length_hint
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -35,10 +35,12 @@ from freqsense._checks import (
 )
 from freqsense._evaluation import (
     CUT_OFF,
+    as_batch_size,
     check_callable,
     check_own_outputs,
     differentiable_outputs,
     eval_mode,
+    fitting_batch,
 )
 from freqsense._files import atomic_write
 from freqsense._lines import fit_log_log
@@ -52,10 +54,6 @@ _FORMAT = 1  # of saved maps
 
 _MANY_OUTPUTS = 50  # more are probed
 _FEWEST = 10  # images before an error is trusted
-
-# Values of images in a batch: 8 of 3 x 224 x 224, which take a network of the usual kind about a
-# gigabyte with its gradients.
-_BATCH_VALUES = 8 * 3 * 224 * 224
 
 _SMALLEST = torch.tensor(torch.finfo(torch.float64).tiny, dtype=torch.float64)
 
@@ -112,16 +110,17 @@ class SensitivityMap:
         path = Path(path)
         if not path.parent.is_dir():
             raise FileNotFoundError(f"no folder {path.parent} to save {path.name} in")
+        columns = {
+            "format": np.array(_FORMAT),
+            "values": self.values.numpy(),
+            "stderr": self.stderr.numpy(),
+            "n_images": np.array(self.n_images),
+            "ring_stderr": self.ring_stderr.numpy(),
+        }
+        if self.n_probes is not None:
+            columns["n_probes"] = np.array(self.n_probes)
         content = io.BytesIO()
-        np.savez(
-            content,
-            format=_FORMAT,
-            values=self.values.numpy(),
-            stderr=self.stderr.numpy(),
-            n_images=self.n_images,
-            ring_stderr=self.ring_stderr.numpy(),
-            **({} if self.n_probes is None else {"n_probes": self.n_probes}),
-        )
+        np.savez(content, allow_pickle=False, **columns)
         atomic_write(path, content.getvalue())
 
     @classmethod
@@ -184,8 +183,8 @@ def measure_sensitivity(
     method : ``"exact"``, or ``"probe"``, whose square is unbiased; ``"auto"`` probes where there
         are more than 50 outputs and a probe gives what is asked for.
     reduce : ``"norm"`` over the outputs, or ``"rms"``, which divides the sum over k by K.
-    batch_size : images at a time, which bounds the memory; None takes as many as hold 1.2 million
-        values, 256 at most: 8 of 3 x 224 x 224.
+    batch_size : images at a time, which bounds the memory; None takes 256, and fewer where they
+        are large: 8 of 3 x 224 x 224.
     device : where to compute; None computes where the model is.
     average : ``"rms"`` as above, or ``"mean"`` over images of the absolute value, then the norm
         over k (equation ``eq-sensitivity-mean``; the paper's code takes this norm before the mean,
@@ -234,16 +233,12 @@ def measure_sensitivity(
     [[0.5, 0.0], [0.0, 0.0]]
     """
     check_callable(model)
-    method = as_choice(method, "method", ("exact", "probe", "auto"))
     reduce = as_choice(reduce, "reduce", ("norm", "rms"))
     average = as_choice(average, "average", ("rms", "mean"))
     of = as_choice(of, "of", ("logits", "loss"))
-    if average == "mean" or of == "loss":
-        method = _without_probes(method, average)
-    if as_integer(n_probes, "n_probes", 1) > 1 and method == "exact":
-        raise ValueError(f"n_probes is for method='probe', got {n_probes} for method='exact'")
+    method = _as_method(method, average, of, as_integer(n_probes, "n_probes", 1))
     until = None if until is None else as_positive(until, "until")
-    batches = _batches(images, labels, _as_batch_size(batch_size, 1), of)
+    batches = _batches(images, labels, as_batch_size(batch_size), of)
     generator = seeded_generator(seed)
     total = _MeanSquare() if average == "rms" else _MeanSize()
     bar = tqdm(unit=" gradients", disable=not as_flag(progress, "progress"))
@@ -290,7 +285,7 @@ def settle_batchnorm(
         in random order, since statistics are means over batches. Cast as by
         :func:`measure_sensitivity`.
     batch_size : images at a time, about; a stack is cut into batches of nearly equal size. None
-        takes 256, and fewer of more than 3 x 78 x 78 values: 32 of 3 x 224 x 224.
+        takes 256, and fewer where they are large: 32 of 3 x 224 x 224.
 
     Returns
     -------
@@ -319,7 +314,7 @@ def settle_batchnorm(
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module, got {type(model).__name__}")
     _check_not_compiled(model)
-    batch_size = _as_batch_size(batch_size, 2)
+    batch_size = as_batch_size(batch_size, 2)
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     before = [(norm.momentum, copy.deepcopy(norm.state_dict())) for norm in norms]
     settled = False
@@ -523,21 +518,18 @@ def _nonzero(scale: Tensor) -> Tensor:
     return torch.where(scale > 1e-300, scale, 1.0)
 
 
-def _without_probes(method: str, average: str) -> str:
-    """The method for what probes do not give."""
-    if method == "probe":
-        what = "average='mean'" if average == "mean" else "of='loss'"
-        raise ValueError(f"{what} needs method='exact': probes give the mean square over outputs")
-    return "exact"
-
-
-def _as_batch_size(batch_size: int | None, low: int) -> int | None:
-    return None if batch_size is None else as_integer(batch_size, "batch_size", low)
-
-
-def _fitting_batch(stack: Tensor | np.ndarray, n_values: int) -> int:
-    """Images (C, H, W) of a stack that make up so many values, 256 at most."""
-    return max(1, min(256, n_values // math.prod(stack.shape[1:])))
+def _as_method(method: str, average: str, of: str, n_probes: int) -> str:
+    method = as_choice(method, "method", ("exact", "probe", "auto"))
+    if average == "mean" or of == "loss":
+        if method == "probe":
+            what = "average='mean'" if average == "mean" else "of='loss'"
+            raise ValueError(
+                f"{what} needs method='exact': probes give the mean square over outputs"
+            )
+        method = "exact"
+    if n_probes > 1 and method == "exact":
+        raise ValueError(f"n_probes is for method='probe', got {n_probes} for method='exact'")
+    return method
 
 
 def _batches(images: object, labels: object, batch_size: int | None, of: str) -> Iterator[tuple]:
@@ -555,7 +547,7 @@ def _equal_batches(images: object, batch_size: int | None) -> Iterator[Tensor]:
     for name, stack, _ in as_stacks(images, None):
         if len(stack) < 2:
             raise ValueError(f"{name} must hold at least 2 images for a variance, got {len(stack)}")
-        step = batch_size or _fitting_batch(stack, 4 * _BATCH_VALUES)  # no gradients to keep
+        step = batch_size or fitting_batch(stack, gradients=False)
         n_batches = min(math.ceil(len(stack) / step), len(stack) // 2)
         yield from as_images(stack, name).tensor_split(n_batches)
 
@@ -563,7 +555,7 @@ def _equal_batches(images: object, batch_size: int | None) -> Iterator[Tensor]:
 def _split(stacks: Iterator, batch_size: int | None, of: str) -> Iterator[tuple]:
     for name, stack, rest in stacks:
         classes = _classes_beside(rest, len(stack), name) if of == "loss" else None
-        step = batch_size or _fitting_batch(stack, _BATCH_VALUES)
+        step = batch_size or fitting_batch(stack, gradients=True)
         for start in range(0, len(stack), step):
             part = slice(start, start + step)
             yield as_images(stack[part], name), None if classes is None else classes[part]
@@ -575,7 +567,8 @@ def _classes_beside(rest: list, n_images: int, name: str) -> Tensor:
     return as_classes(as_labels(rest[0], n_images))
 
 
-class _Ways(NamedTuple):
+@dataclass(frozen=True)
+class _Ways:
     """Directions (n, K) of the output to differentiate along, their number and their unit."""
 
     directions: Iterator[Tensor]

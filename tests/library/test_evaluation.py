@@ -235,6 +235,14 @@ def test_compiled_batchnorms_cannot_be_settled(build):
         settle_batchnorm(build(), X)
 
 
+def test_settling_takes_fewer_of_large_images():
+    seen = []
+    net = nn.Sequential(nn.AvgPool2d(224), nn.BatchNorm2d(3))
+    net[0].register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    settle_batchnorm(net, torch.zeros(1, 3, 224, 224).expand(64, -1, -1, -1))
+    assert seen == [32, 32]
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_networks_in_half_precision_are_measured_to_their_precision(dtype):
     net = small_net()

@@ -399,6 +399,21 @@ def test_pgd_of_a_network_in_half_precision_keeps_to_its_radius():
         assert torch.allclose(l2_norms(moved - x), torch.full((4,), radius), rtol=1e-3)
 
 
+def test_batches_of_large_images_are_small():
+    seen = []
+
+    def model(x):
+        seen.append(len(x))
+        return x.mean((1, 2, 3))[:, None]
+
+    x, y = torch.zeros(1, 3, 224, 224).expand(33, -1, -1, -1), torch.ones(33)
+    error_rate(model, x, y)
+    assert seen == [1, 32, 1]  # after a look at the number of outputs
+    seen.clear()
+    pgd(model, x[:9], y[:9], radius=1.0, steps=1, random_start=False)
+    assert seen == [1, 2, 8, 1]  # and at whether they mix images
+
+
 def test_pgd_refuses_gradients_that_mix_images():
     model = nn.Sequential(
         nn.BatchNorm2d(2, track_running_stats=False), nn.Flatten(), nn.Linear(60, 3)
