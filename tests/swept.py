@@ -1,8 +1,10 @@
 """Functions that sweeps run: in a module of their own, so that other processes can import them."""
 
 import os
+import resource
 import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,17 @@ def give(index, kind="number"):
         "empty": {},
         "none": None,
     }[kind]
+
+
+@contextmanager
+def file_size_limit(n_bytes):
+    """As on a disk that is nearly full, no file of this process may be larger."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def run(sweep, **options):

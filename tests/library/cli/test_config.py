@@ -5,9 +5,12 @@ import signal
 from contextlib import contextmanager
 
 import pytest
+from swept import file_size_limit
 from terminal import CONFIG
 
+from freqsense.__main__ import main
 from freqsense.cli.config import read_sweep
+from freqsense.experiments import Sweep
 
 # Nine lists of two, each of which holds the one before it twice.
 BOMB = "  a: &a [x, x]\n" + "".join(
@@ -164,3 +167,69 @@ def test_a_grid_beyond_memory_is_refused_before_it_is_built(tmp_path, fail):
     config.write_text(CONFIG.replace("[0, 1]", axis).replace("width: 2", f"width: {axis}"))
     with seconds(20):
         assert "at most 100,000 runs, got 636,804: 2 architecture" in fail("sweep", config)
+
+
+# What ends a declared sweep
+
+
+EXACT = """
+run: solve_and_measure
+grid: {data: "gaussian_field:2", weight_decay: [0, 0.1, 1], depth: 1, size: 8, n_train: 20}
+"""
+
+
+@pytest.fixture
+def exact(tmp_path):
+    (tmp_path / "exact.yaml").write_text(EXACT)
+    return tmp_path / "exact.yaml"
+
+
+def after_two(monkeypatch, act):
+    """Do something as soon as two runs are stored."""
+    store, stored = Sweep._store, []
+
+    def do(self, record, values):
+        store(self, record, values)
+        stored.append(record)
+        if len(stored) == 2:
+            act(self)
+
+    monkeypatch.setattr(Sweep, "_store", do)
+
+
+def test_an_interrupted_command_says_what_is_stored_and_goes_on(
+    exact, monkeypatch, capsys, succeed
+):
+    def interrupt(sweep):
+        raise KeyboardInterrupt
+
+    after_two(monkeypatch, interrupt)
+    assert main(["sweep", str(exact)]) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == (
+        f"error: interrupted: 2 of 3 runs are stored in {exact.with_suffix('.runs')}; "
+        "the same command goes on"
+    )
+    assert "3 runs, 3 stored, 0 failed" in succeed("sweep", exact)
+
+
+def test_runs_that_vanish_are_no_success(exact, monkeypatch, capsys, succeed):
+    after_two(monkeypatch, lambda sweep: [path.unlink() for path in sweep.folder.iterdir()])
+    assert main(["sweep", str(exact)]) == 1
+    said = capsys.readouterr().out
+    assert "3 runs, 1 stored, 0 failed" in said and "missing: 2 runs, whose files vanished" in said
+    assert "3 runs, 3 stored" in succeed("sweep", exact)
+
+
+def test_a_full_disk_at_the_end_is_one_line(exact, fail, succeed):
+    with file_size_limit(9000):
+        said = fail("sweep", exact)
+    assert "exact.nc cannot be written" in said and "3 of 3 runs are stored" in said
+    assert sorted(path.name for path in exact.parent.iterdir()) == ["exact.runs", "exact.yaml"]
+    succeed("sweep", exact)
+
+
+def test_a_full_disk_meanwhile_is_one_line(exact, fail):
+    with file_size_limit(500):
+        said = fail("sweep", exact)
+    assert "0 of 3 runs are stored" in said and not list(exact.with_suffix(".runs").iterdir())

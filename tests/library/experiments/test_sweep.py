@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,6 @@ import threading
 import time
 import warnings
 import zipfile
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from swept import (
     differ,
     draw,
     fail_at,
+    file_size_limit,
     fill,
     give,
     interrupt_at,
@@ -364,17 +363,6 @@ def test_a_failure_that_cannot_be_stored_stops_the_sweep_too(tmp_path, monkeypat
     monkeypatch.undo()
     with pytest.warns(UserWarning, match="1 of 4 runs failed"):
         assert run(sweep).square.isnull().sum() == 1
-
-
-@contextmanager
-def file_size_limit(n_bytes):
-    """As on a disk that is nearly full, no file of this process may be larger."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_at_the_end_says_what_is_stored(tmp_path):
