@@ -32,7 +32,10 @@ __all__ = ["Measurement", "Peak", "compare", "measure_network"]
 
 _FIRST_RING = 2  # of fits; ring 1 holds four frequencies
 _SPLIT = 1 / 8  # cycles/pixel, where the low band ends and the high one begins
-_BEND = 0.3  # a change of slope within the band that one slope hides
+# A change of slope that one slope hides: between the two bands, and from one end of an arc to the
+# other, which is about twice that.
+_BEND, _ARC = 0.3, 0.5
+_NOT_STRAIGHT = "a straight line does not fit the network's curve; its slope:"
 _SIGMAS = 4
 _RESAMPLES = 200  # of pictures: their standard error to 5 %
 _PIECE = 64  # images prepared at a time, at most
@@ -141,7 +144,8 @@ class Measurement:
     @cached_property
     def warnings(self) -> list[str]:
         """What makes a number above say less than it seems to, a sentence each."""
-        return [text for text in (_doubt_line(self), _doubt_peak(self)) if text]
+        doubt = _doubt_line(self)
+        return [] if doubt is None else [doubt]
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -341,16 +345,18 @@ def _doubt_line(measured: Measurement) -> str | None:
             "no slope: between {:g} and {:g} cycles/image a ring has no sensitivity, or there are "
             "fewer than three rings".format(*measured.bands["whole"])
         )
-    changes = [_bend(measured.profile, *measured.bands["whole"])]
     if low is not None and high is not None:
-        changes.append((high.slope - low.slope, math.hypot(low.stderr, high.stderr)))
-    if not any(abs(change) > max(_BEND, _SIGMAS * stderr) for change, stderr in changes):
-        return None
-    if low is not None and high is not None:
-        told = f"{low.slope:+.2f} up to {low.fmax:g} cycles/image and {high.slope:+.2f} from there"
-    else:
-        told = f"it changes by {changes[0][0]:+.2f} over the band"
-    return f"a straight line does not fit the network's curve; its slope: {told}"
+        change, stderr = high.slope - low.slope, math.hypot(low.stderr, high.stderr)
+        if abs(change) > max(_BEND, _SIGMAS * stderr):
+            up_to, from_there = (
+                f"{low.slope:+.2f} up to {low.fmax:g}",
+                f"{high.slope:+.2f} from there",
+            )
+            return f"{_NOT_STRAIGHT} {up_to} cycles/image, {from_there}"
+    change, stderr = _bend(measured.profile, *measured.bands["whole"])
+    if abs(change) > max(_ARC, _SIGMAS * stderr):
+        return f"{_NOT_STRAIGHT} it changes by {change:+.2f} over the band"
+    return None
 
 
 def _bend(profile: RadialProfile, fmin: float, fmax: float) -> tuple[float, float]:
@@ -362,12 +368,6 @@ def _bend(profile: RadialProfile, fmin: float, fmax: float) -> tuple[float, floa
     coefficients, covariance = np.polyfit(x - x.mean(), y, 2, cov=True)
     width = 2 * (x[-1] - x[0])
     return float(coefficients[0] * width), float(math.sqrt(covariance[0, 0]) * width)
-
-
-def _doubt_peak(measured: Measurement) -> str | None:
-    last = len(measured.profile.frequency) - 1
-    at = {1: "lowest", last: "highest"}.get(1 + int(measured.profile.mean[1:].argmax()))
-    return None if at is None else f"the peak is at the {at} ring, where the grid ends"
 
 
 def _as_json(value: Any) -> Any:
@@ -489,7 +489,8 @@ def _as_channel_values(
 ) -> list[float]:
     listed = [values] if isinstance(values, int | float) else list(values)
     if len(listed) not in (1, len(listed) if channels is None else channels):
-        raise ValueError(f"{name} takes 1 or {channels} values, got {len(listed)}")
+        expected = "1 value" if channels == 1 else f"1 or {channels} values"
+        raise ValueError(f"{name} takes {expected}, got {len(listed)}")
     if not all(math.isfinite(value) and (name == "mean" or value > 0) for value in listed):
         expected = "finite and positive" if name == "std" else "finite"
         raise ValueError(f"{name} must be {expected}, got {listed}")

@@ -375,7 +375,7 @@ def plot_measurements(
         _plot_relative(ax, first, _spread(first), per_pixel, label=label, color="0.55")
     if first.pictures is not None and all(_same_pictures(each, first) for each in measurements):
         label = _slope_text("pictures", first.pictures_slope())
-        _plot_relative(ax, first, first.pictures, per_pixel, label=label, color="0.2")
+        _plot_relative(ax, first, first.pictures, per_pixel, label=label, color="0.4")
         ax.lines[-1].set_linestyle("--")
     unit = "cycles/pixel" if per_pixel else "cycles/image"
     ax.set(xlabel=f"radial frequency ({unit})", ylabel="amplitude, relative to its band")

@@ -76,11 +76,6 @@ def test_a_bend_is_told_where_the_bands_are_too_narrow_for_two_slopes():
     assert "changes by -" in measured.warnings[0]
 
 
-def test_a_peak_at_the_end_of_the_grid_is_doubted(fields):
-    assert "highest ring" in measure_network(listens(0.5), fields[:2]).warnings[-1]
-    assert "lowest ring" in measure_network(listens(-1.0), fields[:2]).warnings[-1]
-
-
 def test_pictures_are_an_amplitude(fields):
     """Power that falls as f^-2 is an amplitude that falls as f^-1."""
     measured = measure_network(listens(0.0), fields)

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from skimage.color import rgb2lab
 
 from freqsense import fourier, plotting
+from freqsense.fourier import RadialProfile
 from freqsense.measurement import Measurement
 from freqsense.sensitivity import SensitivityMap
-from freqsense.fourier import RadialProfile
 
 # Machado, Oliveira and Fernandes (2009), doi:10.1109/TVCG.2009.113, severity 1, on linear RGB.
 COLOR_VISION = {

@@ -47,11 +47,12 @@ def measure(
     *networks, images = paths
     if len(networks) > 1:
         raise ValueError(f"measure takes [MODEL] IMAGES_FOLDER, got {' '.join(paths)}")
-    target = _choose_folder(output, "measurement", _MEASURED, force)
+    _choose_folder(output, "measurement", _MEASURED, force)  # refused before hours of work
     path = networks[0] if networks else None
     bench = _Bench(images, **told)
     measured = bench.measure(path, n_untrained=n_untrained, until=until)
     contents = _describe(measured, per_pixel)
+    target = _choose_folder(output, "measurement", _MEASURED, force)  # what came meanwhile
     write_together(target, contents, force=force)
     _print_measurement(measured)
     print(f"written: {target}/{', '.join(contents)}")
@@ -61,7 +62,7 @@ def compare(
     *, paths: list[str], output: str | None, force: bool, per_pixel: bool, **told: Any
 ) -> None:
     """Measure several networks on the same pictures, or take what was measured, as one table."""
-    target = _choose_folder(output, "comparison", _COMPARED, force)
+    _choose_folder(output, "comparison", _COMPARED, force)
     has_pictures = _is_pictures(paths[-1])
     networks = paths[:-1] if has_pictures else paths
     bench = _Bench(paths[-1], **told) if has_pictures else None
@@ -78,10 +79,12 @@ def compare(
     warnings = [f"{m.name}: {text}" for m in measurements for text in m.warnings]
     warnings += _doubt_likeness(measurements)
     contents = _describe_comparison(measurements, rows, warnings, per_pixel)
+    target = _choose_folder(output, "comparison", _COMPARED, force)
     write_together(target, contents, force=force)
     _print_table(rows)
-    if (line := measurements[0].pictures_slope()) is not None:
-        print(f"amplitude of the pictures of {measurements[0].name}: {_slope_text(line)}")
+    lines = {line for each in measurements if (line := each.pictures_slope()) is not None}
+    if len(lines) == 1:
+        print(f"pictures: slope of their amplitude {_slope_text(lines.pop())}")
     _print_doubts(measurements, warnings)
     print(f"written: {target}/{', '.join(contents)}")
 
@@ -193,7 +196,7 @@ def _as_network(network: str | None, model: str | None) -> tuple[Path | None, st
             raise ValueError(f"--model is for weights: leave it out, or {network}")
         return None, network
     if Path(network).is_dir():
-        raise ValueError(f"{network} must be a file of a network, or hold map.npz of one measured")
+        raise ValueError(f"{network} must be a file of a network, got a folder without map.npz")
     return Path(network), model
 
 
@@ -300,7 +303,7 @@ def _describe(measured: Measurement, per_pixel: bool) -> dict[str, bytes]:
     norm = measured.map.norm().values[0]
 
     def draw_map(ax: Axes) -> None:
-        plotting.plot_spectrum_map(ax, norm, measured.name, "sensitivity (output/pixel unit)")
+        plotting.plot_spectrum_map(ax, norm, label="sensitivity (output/pixel unit)")
 
     def draw_profile(ax: Axes) -> None:
         plotting.plot_measurements(ax, [measured], per_pixel=per_pixel)

@@ -12,9 +12,11 @@ from freqsense._checks import (
     as_integer,
     as_names,
     as_shape,
+    describe,
     seeded_generator,
     sides,
 )
+from freqsense._memory import check_memory
 from freqsense.images.photographs import PHOTOGRAPHS, luminance, photographs, shrink
 
 __all__ = [
@@ -119,6 +121,8 @@ def photo_patches(
         _check_colored(names)
     scenes = [_scene(name) if color else luminance(_scene(name)) for name in names]
     _check_patch_size(size, dict(zip(names, scenes, strict=True)))
+    n_values = n_per_class * len(names) * (3 if color else 1) * size**2
+    check_memory(8 * n_values, f"{describe(n_per_class)} patches of each photograph")
     patches = torch.cat([_cut_patches(x, split, n_per_class, size, generator) for x in scenes])
     labels = torch.arange(len(names)).repeat_interleave(n_per_class)
     order = torch.randperm(len(labels), generator=generator)

@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from freqsense._checks import as_grid, as_integer, as_names
+from freqsense._checks import REAL_DTYPES, as_grid, as_integer, as_names, check_finite
 from freqsense._extras import extra
+from freqsense._scale import binary_scale
 
 __all__ = ["PHOTOGRAPHS", "Photograph", "cut_tiles", "luminance", "photographs", "shrink"]
 
@@ -113,7 +114,7 @@ def luminance(images: Tensor) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If ``images`` is not a float tensor with one or three channels.
+        If ``images`` is not a real, finite float tensor with one or three channels.
 
     Source
     ------
@@ -126,7 +127,7 @@ def luminance(images: Tensor) -> Tensor:
     >>> images.luminance(torch.ones(3, 2, 2)).shape
     torch.Size([1, 2, 2])
     """
-    grid = as_grid(images, "images")
+    grid = _as_pictures(images)
     if grid.ndim < 3 or grid.shape[-3] not in (1, 3):
         raise ValueError(
             f"images must have shape (..., C, H, W) with C = 1 or 3, got {tuple(grid.shape)}"
@@ -157,7 +158,8 @@ def shrink(images: Tensor, factor: int) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If ``images`` is no float tensor of three or four axes, or the factor is out of range.
+        If ``images`` is no real, finite float tensor of three or four axes, or the factor is out of
+        range.
 
     Examples
     --------
@@ -168,7 +170,8 @@ def shrink(images: Tensor, factor: int) -> Tensor:
     """
     grid = _as_channels(images)
     factor = as_integer(factor, "factor", 1, min(grid.shape[-2:]))
-    return avg_pool2d(grid, factor)
+    scale = binary_scale(grid)  # or the sum over a block could overflow
+    return scale * avg_pool2d(grid / scale, factor)
 
 
 def cut_tiles(images: Tensor, size: int) -> Tensor:
@@ -186,7 +189,7 @@ def cut_tiles(images: Tensor, size: int) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If ``images`` is no float tensor of three or four axes, or a tile does not fit.
+        If ``images`` is no real, finite float tensor of three or four axes, or a tile does not fit.
 
     Examples
     --------
@@ -246,9 +249,17 @@ def _verified_bytes(folder: Path, photograph: Photograph) -> bytes:
 
 
 def _as_channels(images: Tensor) -> Tensor:
-    grid = as_grid(images, "images")
+    grid = _as_pictures(images)
     if grid.ndim not in (3, 4):
         raise ValueError(
             f"images must have shape (C, H, W) or (N, C, H, W), got {tuple(grid.shape)}"
         )
+    return grid
+
+
+def _as_pictures(images: object) -> Tensor:
+    grid = as_grid(images, "images")
+    if grid.dtype not in REAL_DTYPES:
+        raise TypeError(f"images must be real, got {grid.dtype}")
+    check_finite(grid, "images")
     return grid

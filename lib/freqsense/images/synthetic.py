@@ -5,13 +5,16 @@ import math
 import torch
 from torch import Tensor
 
-from freqsense._checks import as_integer, as_real, as_shape, seeded_generator
+from freqsense._checks import as_integer, as_real, as_shape, describe, seeded_generator
+from freqsense._memory import check_memory
 from freqsense.fourier import fft2, ifft2, radial_frequency
 
 __all__ = ["dead_leaves", "gaussian_field"]
 
 # Gaussian fields are made this many pixels at a time, which bounds the memory they take on the way.
 _CHUNK_PIXELS = 2**20
+
+_STEEPEST = 1e12
 
 
 def gaussian_field(n: int, *, shape: tuple[int, int], alpha: float, seed: int = 0) -> Tensor:
@@ -57,6 +60,7 @@ def gaussian_field(n: int, *, shape: tuple[int, int], alpha: float, seed: int = 
         raise ValueError("shape must have at least two pixels, since DC is zero, got (1, 1)")
     gain = _power_law_gain((height, width), as_real(alpha, "alpha"))
     generator = seeded_generator(seed)
+    _check_stack(n, height, width)
     field = torch.empty(n, 1, height, width)
     for chunk in field.split(max(1, _CHUNK_PIXELS // (height * width))):
         white = torch.randn(chunk.shape, generator=generator, dtype=torch.float64)
@@ -121,12 +125,19 @@ def dead_leaves(
             f"got r_min={r_min:g} and r_max={r_max:g}"
         )
     generator = seeded_generator(seed)
+    _check_stack(n, height, width)
     pile = [_pile_leaves((height, width), r_min, r_max, generator) for _ in range(n)]
     return torch.stack(pile).unsqueeze(1)
 
 
+def _check_stack(n: int, height: int, width: int) -> None:
+    check_memory(4 * n * height * width, f"{describe(n)} images of {height} x {width}")
+
+
 def _power_law_gain(shape: tuple[int, int], alpha: float) -> Tensor:
     """Gain (H, W) that turns unit white noise into power-law noise of unit pixel variance."""
+    # Beyond this exponent all power is at one radius; products with a larger one are infinite.
+    alpha = max(-_STEEPEST, min(alpha, _STEEPEST))
     log_power = -alpha * radial_frequency(shape).log()
     log_power[0, 0] = -torch.inf
     power = (log_power - log_power.max()).exp()  # by logarithms: no overflow at any alpha

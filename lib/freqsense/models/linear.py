@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from freqsense._checks import as_image_shape, as_integer
 from freqsense.layers import CircularConv2d
-from freqsense.models._shared import check_images, weight_generator
+from freqsense.models._shared import as_width, check_images, check_weights, weight_generator
 
 __all__ = ["LinearCNN", "linear_cnn"]
 
@@ -39,6 +39,8 @@ class LinearCNN(nn.Module):
     ------
     ValueError
         If neighbouring layers differ in channels, or, on a call, the images are not of ``shape``.
+    TypeError
+        If a layer is no convolution, or the head no tensor.
 
     Source
     ------
@@ -56,6 +58,10 @@ class LinearCNN(nn.Module):
     def __init__(self, convolutions: Iterable[nn.Conv2d], head: Tensor) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(convolutions)
+        wrong = [each for each in self.convolutions if not isinstance(each, nn.Conv2d)]
+        if wrong or not isinstance(head, Tensor):
+            got = type(wrong[0] if wrong else head).__name__
+            raise TypeError(f"a linear CNN must be convolutions and a tensor as head, got {got}")
         if head.ndim != 4:
             raise ValueError(f"head must have shape (K, C, H, W), got {tuple(head.shape)}")
         self.head = nn.Parameter(head)
@@ -125,8 +131,7 @@ def linear_cnn(
     torch.Size([5, 2])
     """
     depth = as_integer(depth, "depth", 1)
-    width = as_integer(width, "width", 1)
-    n_outputs = as_integer(n_outputs, "n_outputs", 1)
+    width, n_outputs = as_width(width, "width"), as_width(n_outputs, "n_outputs")
     channels, height, columns = as_image_shape(shape)
     if depth > 1 and width < min(n_outputs, channels):
         raise ValueError(
@@ -134,6 +139,9 @@ def linear_cnn(
             f"realise every map: expected width >= {min(n_outputs, channels)}, got {width}"
         )
     generator = weight_generator(seed)
+    n_channels = (channels + (depth - 2) * width + n_outputs) * width
+    n_weights = height * columns * (n_channels if depth > 1 else channels * n_outputs)
+    check_weights(n_weights, depth)
     widths = [channels] + [width] * (depth - 1)
     convolutions = []
     for before, after in zip(widths[:-1], widths[1:], strict=True):

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from freqsense._checks import as_choice, as_flag, as_image_shape, as_integer
 from freqsense.layers import CircularConv2d
-from freqsense.models._shared import check_images, weight_generator
+from freqsense.models._shared import as_width, check_images, check_weights, weight_generator
 
 __all__ = ["ACTIVATIONS", "ConvNet", "conv_actually", "myrtle_cnn", "resnet", "vgg"]
 
@@ -118,6 +118,9 @@ def conv_actually(
         kernel_size = as_integer(kernel_size, "kernel_size", 1, min(shape[1:]))
     kernel, method = (shape[1:], "fft") if kernel_size is None else (kernel_size, "auto")
     generator = weight_generator(seed)
+    n_pixels, taps = math.prod(shape[1:]), kernel_size**2 if kernel_size else math.prod(shape[1:])
+    hidden = (shape[0] + (depth - 2) * width) * width * taps if depth > 1 else 0
+    check_weights(hidden + n_outputs * n_pixels * (width if depth > 1 else shape[0]), depth)
     channels = [shape[0]] + [width] * (depth - 1)
     features: list[nn.Module] = []
     with torch.device("meta"):
@@ -399,6 +402,7 @@ def _initialize(
     nonlinearity: Literal["relu", "linear"] = "relu",
 ) -> ConvNet:
     """Draw the weights of a network that was built without any, on the meta device."""
+    check_weights(sum(weight.numel() for weight in network.parameters()))
     network.to_empty(device="cpu")
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -421,9 +425,9 @@ def _check_sizes(
     width: object, shape: object, n_outputs: object
 ) -> tuple[int, tuple[int, int, int], int]:
     return (
-        as_integer(width, "width", 1),
+        as_width(width, "width"),
         as_image_shape(shape),
-        as_integer(n_outputs, "n_outputs", 1),
+        as_width(n_outputs, "n_outputs"),
     )
 
 

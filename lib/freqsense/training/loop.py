@@ -2,6 +2,7 @@
 
 import copy
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,6 +19,7 @@ from tqdm.auto import tqdm
 from freqsense._checks import (
     as_choice,
     as_classes,
+    as_device,
     as_flag,
     as_images,
     as_integer,
@@ -114,9 +116,11 @@ def train(
     images : (N, C, H, W).
     labels : classes (N,) for ``"cross_entropy"``; real (N,) or (N, K) for ``"squared"``; -1 and +1,
         (N,) or (N, K), for ``"logistic"``. (N,) stands for K = 1.
-    epochs, batch_size : an epoch visits every image once, in a new order.
-    lr : learning rate; the highest one where a schedule changes it.
-    weight_decay : λ >= 0.
+    epochs, batch_size : an epoch visits every image once, in a new order. A single image that is
+        left over joins the batch before it: alone, it would give a BatchNorm no statistics.
+    lr : learning rate, at most the root of the largest number in the dtype of the weights; the
+        highest one where a schedule changes it.
+    weight_decay : λ, 0 to the same bound.
     seed : of the order, of the augmentation, and of what the model draws; the global random state
         is left as it was.
     device : where to train; the model stays there. None leaves it where it is.
@@ -151,8 +155,8 @@ def train(
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, outputs and labels do not fit, or ``augment`` or ``penalty``
-        returns what it must not.
+        If an argument is out of range, outputs and labels do not fit, ``augment`` or ``penalty``
+        returns what it must not, or a batch of one image is too small for a BatchNorm.
     FloatingPointError
         If the loss, the penalty or a weight becomes NaN or infinite, with the epoch and the step.
 
@@ -179,9 +183,9 @@ def train(
     as_choice(optimizer, "optimizer", OPTIMIZERS)
     as_choice(decay, "decay", DECAYS)
     as_choice(schedule, "schedule", SCHEDULES)
-    lr, weight_decay = as_real(lr, "lr", 0), as_real(weight_decay, "weight_decay", 0)
-    device = weight.device if device is None else torch.device(device)
-    epochs = as_integer(epochs, "epochs", 1)
+    lr, weight_decay = _as_rate(lr, "lr", weight), _as_rate(weight_decay, "weight_decay", weight)
+    device = as_device(weight.device if device is None else device)
+    epochs = as_integer(as_integer(epochs, "epochs", 1), "epochs", high=sys.maxsize)
     batch_size = as_integer(batch_size, "batch_size", 1)
     order, generator = seeded_generator(seed), seeded_generator(seed, _SEED_SALT)
     _check_functions(augment=augment, penalty=penalty, after_epoch=after_epoch)
@@ -191,7 +195,7 @@ def train(
     held_out = None if validation is None else _as_held_out(validation, data, loss)
     n_classes = 1 + max(int(y.max()) for _, y in (data, held_out or data))
     updates = _make_optimizer(model.to(device), optimizer, lr, weight_decay, decay)
-    n_steps = epochs * math.ceil(len(data[0]) / batch_size)
+    n_steps = epochs * len(_batch_sizes(len(data[0]), batch_size))
     scheduler = _make_schedule(updates, schedule, lr, n_steps)
     objective = _Objective(model, loss, n_classes, augment, penalty, generator, autocast)
     with _seeded_training(model, seed, device), torch.enable_grad():
@@ -292,9 +296,20 @@ class _Objective:
         if autocast:
             bfloat16 = torch.autocast("cuda", torch.bfloat16)
         with bfloat16:
-            outputs = as_outputs(self.model(x), len(x))
+            outputs = as_outputs(self._apply(x), len(x))
         _check_fit(outputs, y, self.n_classes)
         return outputs.to(x.dtype) if autocast else outputs
+
+    def _apply(self, x: Tensor) -> object:
+        try:
+            return self.model(x)
+        except ValueError as error:
+            if len(x) > 1 or "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                "batch_size and the number of images must be at least 2 for this model, got a "
+                "batch of one image, of which a BatchNorm sees one value a channel"
+            ) from error
 
 
 def _run_epochs(
@@ -319,7 +334,8 @@ def _run_epochs(
         history.lr.append(optimizer.param_groups[0]["lr"])
         model.train()
         totals = np.zeros(3)
-        batches = torch.randperm(len(images), generator=order).split(batch_size)
+        sizes = _batch_sizes(len(images), batch_size)
+        batches = torch.randperm(len(images), generator=order).split(sizes)
         for step, index in enumerate(batches):
             x = images[index].to(weight.device, weight.dtype)  # (n, C, H, W)
             y = _to_targets(labels[index], x)  # (n,) or (n, K)
@@ -359,6 +375,24 @@ def _as_data(images: object, labels: object, loss: str, name: str) -> tuple[Tens
     if loss == "logistic":
         check_signs(y, "for the logistic loss", f"{name}labels")
     return x, y.reshape(len(y), -1)
+
+
+def _as_rate(value: object, name: str, weight: Tensor) -> float:
+    """A number that steps multiply with, whose square the dtype of the weights holds."""
+    as_real(value, name, 0)
+    return as_real(value, name, high=math.sqrt(torch.finfo(weight.dtype).max))
+
+
+def _batch_sizes(n_images: int, batch_size: int) -> list[int]:
+    """Sizes of the mini-batches of an epoch; one image left over joins the batch before it."""
+    batch_size = min(batch_size, n_images)
+    sizes = [batch_size] * (n_images // batch_size)
+    rest = n_images % batch_size
+    if rest == 1:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes
 
 
 def _check_functions(**functions: object) -> None:

@@ -409,7 +409,7 @@ def test_several_functions_that_make_networks(own, pictures, succeed, fail):
         (["third", "third"], "a name of its own, got ['third'] twice"),
         (["epoch-1/net.pt"], "epoch-1/net.pt must be measured on pictures: give IMAGES_FOLDER"),
         (["third", "nowhere.pt", "PICTURES"], "must be a file, got nowhere.pt"),
-        (["epoch-1", "third", "PICTURES"], "epoch-1 must be a file of a network, or hold map.npz"),
+        (["epoch-1", "third", "PICTURES"], "epoch-1 must be a file of a network, got a folder without map.npz"),
         (["PICTURES"], "at least one, got none"),
         (["broken.npz"], "broken.npz is no saved SensitivityMap"),
         (["nowhere.npz"], "must be a file, got nowhere.npz"),
