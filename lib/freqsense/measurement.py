@@ -179,8 +179,8 @@ def measure_network(
     images: Tensor | np.ndarray | Iterable,
     *,
     n_untrained: int = 0,
-    mean: float | Sequence[float] = 0.0,
-    std: float | Sequence[float] = 1.0,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     fmin: float | None = None,
     fmax: float | None = None,
     method: str = "auto",
@@ -212,7 +212,8 @@ def measure_network(
         can be iterated over once only has no untrained twins. Colour images are given to a
         :class:`.Network` of one channel by their luminance.
     n_untrained : M; seeds of the twins begin at ``seed``.
-    mean, std : subtracted from pixels, then dividing them: one number, or one a channel.
+    mean, std : subtracted from pixels, then dividing them: one number, or one a channel; None for
+        those of the network, 0 and 1 if it tells none.
     fmin, fmax : band of the slopes in cycles/image; 2, and Nyquist of the shorter side.
     method, n_probes, batch_size, device, output_key, until, progress : as for
         :func:`.measure_sensitivity`.
@@ -248,6 +249,8 @@ def measure_network(
     if n_untrained and isinstance(images, Iterator):
         kind = type(images).__name__
         raise TypeError(f"images of untrained twins must be iterated over again, got a {kind}")
+    mean = (network.mean or 0.0) if mean is None else mean
+    std = (network.std or 1.0) if std is None else std
     if n_untrained:
         network.untrained(seed)  # there is one, which is told before hours of work
     pictures = _Pictures(images, network.channels, mean, std, (fmin, fmax))

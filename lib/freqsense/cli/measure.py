@@ -131,7 +131,7 @@ class _Bench:
         self._check_channels(opened)
         told = str(path or factory)
         options = self.options | more | {"device": self._place(opened), "name": _shorten(told)}
-        options |= {"mean": self.mean or opened.mean or 0.0, "std": self.std or opened.std or 1.0}
+        options |= {"mean": self.mean, "std": self.std}
         found = _apply(opened, pictures, f"{told} on images {(opened.channels, *shape)}", options)
         settings = {"model": told, "factory": factory, **self.described, "images": self.folder}
         return replace(found, settings=settings | {"size": self.size} | found.settings)
