@@ -342,6 +342,8 @@ def test_autocast_spares_float64_and_ends_where_it_is_turned_off():
         assert torch.allclose(ours(x), theirs(x), atol=TIGHT)
         with pytest.raises(TypeError, match="must be torch.float64.*got torch.bfloat16"):
             ours(x.bfloat16())
+        with pytest.raises(TypeError, match="must be torch.float32.*got torch.float64"):
+            ours.float()(x)
         with torch.autocast("cpu", enabled=False):
             assert ours.float()(x.float()).dtype == torch.float32
             with pytest.raises(TypeError, match="must be torch.float32.*got torch.bfloat16"):
