@@ -187,7 +187,7 @@ def as_real_tensor(values: object, name: str) -> Tensor:
     if numbers.dtype in REAL_DTYPES:
         return numbers
     if numbers.dtype == torch.bool or numbers.is_floating_point() or numbers.is_complex():
-        raise TypeError(f"{name} must be real numbers, got {_dtype_name(numbers.dtype)}")
+        raise TypeError(f"{name} must be real numbers, got {numbers.dtype}")
     if numbers.dtype == torch.uint64 and (numbers.long() < 0).any():
         raise ValueError(f"{name} must be below 2^63, got larger ones")
     return numbers.long()

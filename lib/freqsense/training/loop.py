@@ -184,21 +184,20 @@ def train(
     as_choice(decay, "decay", DECAYS)
     as_choice(schedule, "schedule", SCHEDULES)
     lr, weight_decay = _as_rate(lr, "lr", weight), _as_rate(weight_decay, "weight_decay", weight)
-    device = as_device(weight.device if device is None else device)
     epochs = as_integer(as_integer(epochs, "epochs", 1), "epochs", high=sys.maxsize)
     batch_size = as_integer(batch_size, "batch_size", 1)
     order, generator = seeded_generator(seed), seeded_generator(seed, _SEED_SALT)
     _check_functions(augment=augment, penalty=penalty, after_epoch=after_epoch)
     _check_patience(patience, validation)
-    _check_autocast(autocast, device, weight.dtype)
+    place = _as_place(weight.device if device is None else device, autocast, weight.dtype)
     data = _as_data(images, labels, loss, "")
     held_out = None if validation is None else _as_held_out(validation, data, loss)
     n_classes = 1 + max(int(y.max()) for _, y in (data, held_out or data))
-    updates = _make_optimizer(model.to(device), optimizer, lr, weight_decay, decay)
+    updates = _make_optimizer(model.to(place), optimizer, lr, weight_decay, decay)
     n_steps = epochs * len(_batch_sizes(len(data[0]), batch_size))
     scheduler = _make_schedule(updates, schedule, lr, n_steps)
     objective = _Objective(model, loss, n_classes, augment, penalty, generator, autocast)
-    with _seeded_training(model, seed, device), torch.enable_grad():
+    with _seeded_training(model, seed, place), torch.enable_grad():
         return _run_epochs(
             objective,
             updates,
@@ -408,12 +407,14 @@ def _check_patience(patience: int | None, validation: object) -> None:
             raise ValueError(f"patience={patience} needs validation=(images, labels), got None")
 
 
-def _check_autocast(autocast: bool, device: torch.device, dtype: torch.dtype) -> None:
-    if as_flag(autocast, "autocast"):
-        if device.type != "cuda":
-            raise ValueError(f"autocast must be False on devices other than cuda, got {device}")
-        if dtype != torch.float32:
-            raise TypeError(f"autocast needs a model in float32, got {dtype}")
+def _as_place(device: object, autocast: bool, dtype: torch.dtype) -> torch.device:
+    """Where to train, if autocast and the dtype of the weights allow it."""
+    if as_flag(autocast, "autocast") and dtype != torch.float32:
+        raise TypeError(f"autocast needs a model in float32, got {dtype}")
+    place = as_device(device)
+    if autocast and place.type != "cuda":
+        raise ValueError(f"autocast must be False on devices other than cuda, got {place}")
+    return place
 
 
 def _make_optimizer(
