@@ -55,7 +55,7 @@ _FORMAT = 1  # of saved maps
 _MANY_OUTPUTS = 50  # more are probed
 _FEWEST = 10  # images before an error is trusted
 
-_SMALLEST = torch.tensor(torch.finfo(torch.float64).tiny, dtype=torch.float64)
+_SMALLEST = torch.finfo(torch.float64).tiny
 
 # What reading a damaged archive can raise, once its file is open.
 _BROKEN = (ValueError, zipfile.BadZipFile, EOFError, RuntimeError, OSError, MemoryError)
@@ -172,8 +172,8 @@ def measure_sensitivity(
     A module runs in eval mode, and is left in the state it was found in, gradients included; a
     plain function runs as it is, and so does any module inside it. Each image must have outputs of
     its own: where a gradient reaches from one image to another, as by a normalisation over the
-    batch, that is an error. A statistic of the batch that is cut off from the gradient counts as
-    a constant.
+    batch, that is an error (in batches of one there is none to reach). A statistic of the batch
+    that is cut off from the gradient counts as a constant.
 
     Parameters
     ----------
@@ -336,16 +336,6 @@ def settle_batchnorm(
     return model
 
 
-def _check_not_compiled(model: nn.Module) -> None:
-    """Raise if statistics are kept in what is no BatchNorm any more."""
-    for name, module in model.named_modules():
-        is_compiled = isinstance(module, torch.jit.ScriptModule) or type(module) is nn.Module
-        if is_compiled and "running_mean" in dict(module.named_buffers(recurse=False)):
-            raise ValueError(
-                f"model must hold its BatchNorms as modules, got a compiled or exported {name!r}"
-            )
-
-
 @dataclass(frozen=True)
 class Slope:
     """Slope of a straight line through log sensitivity against log frequency, with its error."""
@@ -414,7 +404,7 @@ class _MeanSquare:
         self.power, self.rings = Moments(), Moments()
 
     def add(self, gradients: Iterator[Tensor], unit: Tensor, shape: tuple[int, int]) -> None:
-        power, scale = torch.zeros(()), _SMALLEST
+        power, scale = torch.zeros(()), torch.zeros(())
         for more, own in _powers(gradients, unit):
             power = power * (scale / own).square().to(more.dtype) + more  # (n, C, H, W // 2 + 1)
             scale = own
@@ -476,12 +466,12 @@ def _powers(gradients: Iterator[Tensor], unit: Tensor) -> Iterator[tuple[Tensor,
     They come in squares of the largest scale (C, 1, 1) so far, a power of two for each channel
     times the unit of the gradients, so that no square leaves the range of float32.
     """
-    scale = _SMALLEST
+    scale = None
     for gradient in gradients:
         if gradient.dtype not in REAL_DTYPES:
             gradient = gradient.float()  # no transform of half precision
-        own = binary_scales(gradient, (0, 2, 3))[0].double() * unit
-        scale = torch.maximum(scale, own)
+        own = (binary_scales(gradient, (0, 2, 3))[0].double() * unit).clamp(min=_SMALLEST)
+        scale = own if scale is None else torch.maximum(scale, own)
         xhat = torch.fft.rfft2(gradient * (unit / scale).to(gradient.dtype), norm="ortho")
         yield torch.view_as_real(xhat).square().sum(-1), scale
 
@@ -516,6 +506,16 @@ def _reciprocal(values: Tensor) -> Tensor:
 def _nonzero(scale: Tensor) -> Tensor:
     """A scale (C, 1, 1) that others can be told by, also where there was no gradient."""
     return torch.where(scale > 1e-300, scale, 1.0)
+
+
+def _check_not_compiled(model: nn.Module) -> None:
+    """Raise if statistics are kept in what is no BatchNorm any more."""
+    for name, module in model.named_modules():
+        is_compiled = isinstance(module, torch.jit.ScriptModule) or type(module) is nn.Module
+        if is_compiled and "running_mean" in dict(module.named_buffers(recurse=False)):
+            raise ValueError(
+                f"model must hold its BatchNorms as modules, got a compiled or exported {name!r}"
+            )
 
 
 def _as_method(method: str, average: str, of: str, n_probes: int) -> str:
