@@ -231,7 +231,9 @@ def _start_worker(parent: int, devices: list[str]) -> None:
 def connect(scheduler: str) -> "Client":
     with extra("cluster"):
         from distributed import Client
+        from distributed.comm import resolve_address
     try:
+        resolve_address(scheduler)  # a Client of a bad one complains again when it is deleted
         return Client(scheduler, timeout=_CONNECT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise ConnectionError(

@@ -248,7 +248,17 @@ def test_the_folder_of_another_plan_is_refused(quick, tmp_path, monkeypatch):
     assert sorted(folder.iterdir()) == before
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"grid": 3, "asked": {}, "freqsense": ""}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"grid": 3, "asked": {}, "freqsense": ""}',
+        '{"grid": {"data": ["cifar10"]}, "asked": {}, "freqsense": ""}',
+        "[" * 100_000,
+    ],
+)
 def test_a_damaged_plan_is_named(quick, tmp_path, content):
     (tmp_path / "plan.json").write_text(content)
     with pytest.raises(ValueError, match=r"plan\.json must be a plan, got: "):

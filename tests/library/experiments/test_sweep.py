@@ -569,6 +569,7 @@ def test_an_interrupted_pool_leaves_no_process_and_no_failure(tmp_path):
     stored = len(list(folder.glob("*.npz")))
     assert f"KeyboardInterrupt: {stored} of 40 runs are stored in {folder}" in said
     assert 3 < stored < 40 and not list(folder.glob("*.json"))
+    assert said.count("Traceback") == 1  # of the parent alone
     pids = {int(pid) for pid in Sweep(nap_longer, {"index": [*range(40)]}, folder).dataset().pid
             if pid == pid}  # fmt: skip
     wait_until(lambda: not any(map(is_alive, pids)))
