@@ -13,7 +13,16 @@ from sources import BOOK, directives, read, sections
 from tolerances import ATOL
 from torch import nn
 
-from freqsense import checkpoints, fourier, images, layers, measurement, sensitivity
+from freqsense import (
+    checkpoints,
+    experiments,
+    fourier,
+    images,
+    layers,
+    measurement,
+    models,
+    sensitivity,
+)
 from freqsense.sensitivity import measure_sensitivity
 
 TEXT = read(BOOK / "experiments" / "recipes.md")
@@ -212,3 +221,23 @@ def test_epochs_that_differ_in_size_alone_have_one_slope(saved):
     )
     assert max(abs(row["minus_first"]) for row in rows) < 1e-8
     assert len(printed.splitlines()) == 6
+
+
+def test_a_linear_network_on_many_images_undoes_a_recolouring():
+    task = experiments.load_task("gaussian_field:1", size=8, n_train=400, n_test=100)
+
+    def to_the_end(*arguments, **keywords):
+        keywords |= {"epochs": 30, "lr": 0.03, "weight_decay": 0.0, "loss": "squared"}
+        return experiments.measure_response(*arguments, **keywords, schedule="cosine")
+
+    names, printed = follow(
+        "Recolour, retrain, response",
+        experiments=SimpleNamespace(measure_response=to_the_end),
+        task=task,
+        x=task.test_images,
+        make=lambda: models.linear_cnn(1, width=1, shape=(1, 8, 8)),
+    )
+    assert names["answer"].response == pytest.approx(-0.5, abs=0.06)
+    powers = names["answer"].powers.values
+    assert powers[1] - powers[0] == pytest.approx(2, abs=0.1)
+    assert "response -0." in printed

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import sys
 import tomllib
 
 import matplotlib.pyplot as plt
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from sources import BOOK, PAGES, ROOT, read, sections
 from tolerances import ATOL
+from torch import nn
 
 import freqsense
 from freqsense import filters, fourier, images, notebook
@@ -56,6 +58,34 @@ def filtered(names):
         sizes[1], sizes[0] * radius.clamp(min=1).rsqrt().float(), atol=1e-4, rtol=1e-4
     )
     assert sizes[2][..., radius < 4].max() < 1e-4 < sizes[2].max()
+
+
+@of("The sensitivity of my network")
+def measured(names):
+    told = fourier.fft2(names["network"].model[1].weight.view(10, 3, 32, 32)).abs()
+    torch.testing.assert_close(
+        names["found"].values, told.square().sum(0).sqrt().double(), atol=1e-5, rtol=1e-4
+    )
+    assert abs(names["line"].slope) < 0.1  # white weights
+
+
+@of("Is it more than an untrained one?")
+def beside_untrained(names):
+    found, change = names["found"], names["change"]
+    assert found.untrained.shape == (3, 17)
+    assert abs(change.slope) < 4 * change.stderr  # weights as they are drawn: no change
+
+
+@of("Several networks compared")
+def compared(names):
+    first, second = names["table"]
+    assert [first["name"], second["name"]] == ["depth 1", "depth 2"]
+    assert first["minus_first"] == 0 and second["minus_first"] is not None
+
+
+@of("Does a network follow its images?")
+def responded(names):
+    assert names["found"].response == pytest.approx(-0.5, abs=0.06)  # many images, no decay
 
 
 @of("What one layer does")
@@ -128,6 +158,14 @@ def belongings(tmp_path, monkeypatch):
     for number, field in enumerate(0.5 + 0.1 * fields / fields.std()):
         grey = (field.clamp(0, 1) * 255).round().byte().numpy()
         Image.fromarray(grey).convert("RGB").save(tmp_path / "pictures" / f"{number}.png")
+    module = "from torch import nn\n\ndef make():\n"
+    module += "    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))\n"
+    (tmp_path / "my_network.py").write_text(module, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_network", raising=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(nn.Linear(3 * 32 * 32, 10).state_dict(prefix="1."), tmp_path / "weights.pt")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FREQSENSE_STATIC", "1")
 
