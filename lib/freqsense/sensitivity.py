@@ -143,7 +143,7 @@ def measure_sensitivity(
     model: Callable[[Tensor], Tensor],
     images: Tensor | np.ndarray | Iterable,
     *,
-    method: str = "auto",
+    method: str = "exact",
     reduce: str = "norm",
     batch_size: int | None = None,
     device: str | torch.device | None = None,

@@ -402,13 +402,14 @@ def test_auto_probes_above_fifty_outputs_and_says_so():
     for n_outputs, method, n_probes in ((50, "exact", 0), (51, "probe", 3)):
         model = fan(n_outputs)
         probes = {"n_probes": 3, "seed": 4} if n_probes else {}
-        found = measure_sensitivity(model, x, n_probes=3, seed=4)
+        found = measure_sensitivity(model, x, method="auto", n_probes=3, seed=4)
         expected = measure_sensitivity(model, x, method=method, **probes)
         assert torch.equal(found.values, expected.values)
         assert found.n_probes == expected.n_probes == found.norm().n_probes == n_probes
     # What probes do not give is measured exactly, whatever the number of outputs.
-    assert measure_sensitivity(fan(51), x, average="mean").n_probes == 0
-    loss = measure_sensitivity(fan(51), x, of="loss", labels=torch.zeros(6).long())
+    assert measure_sensitivity(fan(51), x, method="auto", average="mean").n_probes == 0
+    labels = torch.zeros(6).long()
+    loss = measure_sensitivity(fan(51), x, method="auto", of="loss", labels=labels)
     assert loss.n_probes == 0
 
 
