@@ -381,7 +381,7 @@ def unfold_half(half: Tensor, width: int) -> Tensor:
     .. math:: v(-\omega) = v(\omega)
 
     What :func:`torch.fft.rfft2` leaves out of the squared modulus of a real image's transform
-    (theorem ``thm-hermitian-symmetry`` of the book).
+    (theorem ``thm-hermitian-symmetry`` of the book). Values are copied, NaN among them too.
 
     Parameters
     ----------
@@ -445,7 +445,6 @@ class Rings:
         return self.sum(flat) / self.n_points
 
 
-@lru_cache(maxsize=64)
 def rings(shape: tuple[int, int]) -> Rings:
     r"""Tell which ring of :func:`radial_average` each grid point lies in.
 
@@ -472,7 +471,12 @@ def rings(shape: tuple[int, int]) -> Rings:
     >>> fourier.rings((4, 4)).count.tolist()      # DC, then four pairs of radius 1 or √2, ...
     [1, 4, 4]
     """
-    height, width = as_shape(shape)
+    return _rings(as_shape(shape))
+
+
+@lru_cache(maxsize=64)
+def _rings(shape: tuple[int, int]) -> Rings:
+    height, width = shape
     n_rings = min(height, width) // 2 + 1
     radius = radial_frequency(shape).flatten()
     # Half-way radii, which occur on rectangular grids, go up whatever their rounding error.

@@ -539,7 +539,8 @@ class Pair(nn.Module):
         self.part = class_net()
 
     def forward(self, x):
-        return self.part(x), x
+        outputs = self.part(x)
+        return outputs, outputs
 
 
 def frozen(model):
