@@ -32,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 1 if runs failed or are left, or 2 for what the user can mend."""
-    with _any_text(sys.stdout), _any_text(sys.stderr), _one_line_warnings():
+    with _any_text(sys.stdout), _any_text(sys.stderr), _one_line_warnings(), _modules_from_here():
         try:
             arguments = _read(argv)
             # After they are read: it takes seconds to import torch, and --help needs none.
@@ -73,6 +73,16 @@ def _any_text(stream: TextIO) -> Iterator[None]:
         yield
     finally:
         stream.reconfigure(errors=before)
+
+
+@contextmanager
+def _modules_from_here() -> Iterator[None]:
+    """Find modules in the folder of the user, as `python -m` does and a console script does not."""
+    sys.path.insert(0, "")
+    try:
+        yield
+    finally:
+        sys.path.remove("")
 
 
 @contextmanager

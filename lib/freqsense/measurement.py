@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm.auto import tqdm
 
@@ -35,7 +35,7 @@ _SPLIT = 1 / 8  # cycles/pixel, where the low band ends and the high one begins
 # A change of slope that one slope hides: between the two bands, and from one end of an arc to the
 # other, which is about twice that.
 _BEND, _ARC = 0.3, 0.5
-_NOT_STRAIGHT = "a straight line does not fit the network's curve; its slope:"
+_NOT_STRAIGHT = "a straight line does not fit the network's curve: its slope"
 _SIGMAS = 4
 _RESAMPLES = 200  # of pictures: their standard error to 5 %
 _PIECE = 64  # images prepared at a time, at most
@@ -251,9 +251,11 @@ def measure_network(
         raise TypeError(f"images of untrained twins must be iterated over again, got a {kind}")
     mean = (network.mean or 0.0) if mean is None else mean
     std = (network.std or 1.0) if std is None else std
-    if n_untrained:
-        network.untrained(seed)  # there is one, which is told before hours of work
     pictures = _Pictures(images, network.channels, mean, std, (fmin, fmax))
+    if n_untrained:  # what cannot be had is told before hours of work
+        twin = network.untrained(seed)
+        if pictures.count() == 1 and _has_batchnorm(twin):
+            raise ValueError("images must be 2 or more to settle a BatchNorm, got 1")
     options: dict[str, Any] = {"method": method, "n_probes": n_probes, "seed": seed}
     options |= {"batch_size": batch_size, "device": device, "output_key": output_key}
     options["progress"] = progress
@@ -351,14 +353,11 @@ def _doubt_line(measured: Measurement) -> str | None:
     if low is not None and high is not None:
         change, stderr = high.slope - low.slope, math.hypot(low.stderr, high.stderr)
         if abs(change) > max(_BEND, _SIGMAS * stderr):
-            up_to, from_there = (
-                f"{low.slope:+.2f} up to {low.fmax:g}",
-                f"{high.slope:+.2f} from there",
-            )
-            return f"{_NOT_STRAIGHT} {up_to} cycles/image, {from_there}"
+            up_to = f"is {low.slope:+.2f} up to {low.fmax:g} cycles/image"
+            return f"{_NOT_STRAIGHT} {up_to}, {high.slope:+.2f} from there"
     change, stderr = _bend(measured.profile, *measured.bands["whole"])
     if abs(change) > max(_ARC, _SIGMAS * stderr):
-        return f"{_NOT_STRAIGHT} it changes by {change:+.2f} over the band"
+        return f"{_NOT_STRAIGHT} changes by {change:+.2f} over the band"
     return None
 
 
@@ -528,6 +527,10 @@ def _mean_amplitude(powers: list[RadialProfile]) -> RadialProfile:
     return replace(power, mean=amplitude, sem=power.sem / (2 * amplitude))
 
 
+def _has_batchnorm(model: nn.Module) -> bool:
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
+
+
 def _measure_untrained(
     network: Network, pictures: _Pictures, n_images: int, n_untrained: int, options: dict[str, Any]
 ) -> Tensor | None:
@@ -536,7 +539,7 @@ def _measure_untrained(
     hidden = not (n_untrained and options["progress"])
     for index in tqdm(range(n_untrained), "untrained", disable=hidden):
         twin = network.untrained(options["seed"] + index)
-        if any(isinstance(module, _BatchNorm) for module in twin.modules()):
+        if _has_batchnorm(twin):
             settle_batchnorm(twin, pictures.settling(n_images))
         stacks = _Counted(pictures.stacks(n_images), range(n_images))
         found = measure_sensitivity(twin, stacks, **options)

@@ -120,6 +120,13 @@ def test_the_last_image_alone_settles_with_those_before_it(fields):
     torch.testing.assert_close(found.untrained, whole.untrained)
 
 
+def test_one_image_settles_no_batchnorm(fields):
+    with pytest.raises(ValueError, match="2 or more to settle a BatchNorm, got 1"):
+        measure_network(batchnorm_net(), fields[:1], n_untrained=1)
+    plain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten()).double()
+    assert len(measure_network(plain, fields[:1], n_untrained=1).untrained) == 1
+
+
 def test_trained_minus_untrained_has_both_errors(fields):
     measured = measure_network(listens(-1.0), fields[:2])
     assert measured.untrained_slope() is measured.trained_minus_untrained() is None
@@ -167,12 +174,12 @@ def test_what_ends_early_tells_of_the_images_it_used(fields):
 
 def test_pixels_are_prepared_as_told():
     images = noise(5, 3, 16, 16, dtype=torch.float32)
-    net = nn.Sequential(nn.Conv2d(3, 2, 5), nn.Tanh(), nn.Flatten())
+    net = nn.Sequential(nn.Conv2d(3, 2, 5), nn.Tanh(), nn.Flatten(), nn.Linear(288, 3))
     mean, std = [0.1, 0.2, 0.3], 0.5
     found = measure_network(net, images, mean=mean, std=std).map
     prepared = (images - torch.tensor(mean)[:, None, None]) / std
     torch.testing.assert_close(found.values, measure_sensitivity(net, prepared).values)
-    grey = nn.Sequential(nn.Conv2d(1, 2, 5), nn.Tanh(), nn.Flatten())
+    grey = nn.Sequential(nn.Conv2d(1, 2, 5), nn.Tanh(), nn.Flatten(), nn.Linear(288, 3))
     found = measure_network(Network(grey, 1), images).map
     torch.testing.assert_close(found.values, measure_sensitivity(grey, luminance(images)).values)
 

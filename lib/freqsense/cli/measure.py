@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -288,13 +289,16 @@ def _choose_folder(output: str | None, default: str, names: tuple[str, ...], for
             number += 1
         return folder
     folder = Path(default if output is None else output)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"--output must be a folder, new or not, got {folder}")
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise NotADirectoryError(f"--output must be a folder, new or not, got {there}")
+    if not os.access(there, os.W_OK):
+        raise PermissionError(f"--output must be a folder that can be written in, got {there}")
     for name in names:
         check_replaceable(folder / name)
-    there = [name for name in names if (folder / name).exists()]
-    if there and not force:
-        raise FileExistsError(f"{folder} holds {', '.join(there)}: --force replaces what is there")
+    old = [name for name in names if (folder / name).exists()]
+    if old and not force:
+        raise FileExistsError(f"{folder} holds {', '.join(old)}: --force replaces what is there")
     return folder
 
 
@@ -396,7 +400,8 @@ def _as_png(draw: Callable[[Axes], object]) -> bytes:
 def _print_measurement(measured: Measurement) -> None:
     told, shape = measured.settings, " x ".join(map(str, measured.map.values.shape))
     mean, std = (" ".join(f"{value:.3g}" for value in told[name]) for name in ("mean", "std"))
-    print(f"{measured.map.n_images} pictures of {told['images']}, {shape}")
+    several = "s" * (measured.map.n_images != 1)
+    print(f"{measured.map.n_images} picture{several} of {told['images']}, {shape}")
     print(f"pixels from 0 to 1, minus {mean}, divided by {std}")
     print(_method_text(measured))
     first, last = measured.bands["whole"]

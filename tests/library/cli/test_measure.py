@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -213,6 +214,9 @@ def test_what_is_no_file_is_not_replaced(own, pictures, fail):
     assert "profile.csv, a link" in fail(*argv, "out")
     assert Path("kept").read_text() == "kept" and Path("out/profile.csv").is_symlink()
     assert "--output must be a folder, new or not, got kept" in fail(*argv, "kept")
+    assert "new or not, got" in fail(*argv, "kept/inside")
+    Path("dangling").symlink_to("nowhere")
+    assert "new or not, got dangling" in fail(*argv, "dangling")
 
 
 # Pictures
@@ -323,6 +327,13 @@ def test_a_network_without_an_untrained_twin_is_told_so(networks, pictures, fail
     assert "reset_parameters" in said
 
 
+def test_the_console_script_finds_modules_where_it_is_called(own, pictures):
+    script = Path(sys.executable).with_name("freqsense")
+    argv = [script, "measure", str(pictures), *MAKE]
+    done = subprocess.run(argv, cwd=own[0], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 # Terminals
 
 
@@ -409,7 +420,10 @@ def test_several_functions_that_make_networks(own, pictures, succeed, fail):
         (["third", "third"], "a name of its own, got ['third'] twice"),
         (["epoch-1/net.pt"], "epoch-1/net.pt must be measured on pictures: give IMAGES_FOLDER"),
         (["third", "nowhere.pt", "PICTURES"], "must be a file, got nowhere.pt"),
-        (["epoch-1", "third", "PICTURES"], "epoch-1 must be a file of a network, got a folder without map.npz"),
+        (
+            ["epoch-1", "third", "PICTURES"],
+            "epoch-1 must be a file of a network, got a folder without map.npz",
+        ),
         (["PICTURES"], "at least one, got none"),
         (["broken.npz"], "broken.npz is no saved SensitivityMap"),
         (["nowhere.npz"], "must be a file, got nowhere.npz"),
