@@ -15,6 +15,7 @@ from freqsense._checks import (
     as_shape,
     as_tensor,
     check_finite,
+    describe,
     sides,
 )
 from freqsense._scale import binary_scale
@@ -408,7 +409,8 @@ def unfold_half(half: Tensor, width: int) -> Tensor:
     """
     half, width = as_grid(half, "half"), as_integer(width, "width", 1)
     if half.shape[-1] != width // 2 + 1:
-        raise ValueError(f"half must have {width // 2 + 1} columns, got {half.shape[-1]}")
+        columns = describe(width // 2 + 1)
+        raise ValueError(f"half must have {columns} columns, got {half.shape[-1]}")
     rest = half[..., 1 : (width + 1) // 2].flip(-2, -1).roll(1, -2)
     return torch.cat([half, rest], dim=-1)
 

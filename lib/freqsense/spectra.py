@@ -350,9 +350,10 @@ def orientation_profile(
     [1.0, 1.0, 1.0, 1.0]
     """
     grid = as_grid(values)
-    if grid.ndim != 2 or grid.is_complex():
-        got = f"{grid.dtype} {tuple(grid.shape)}"
-        raise ValueError(f"values must be one real map (H, W), got {got}")
+    if grid.is_complex():
+        raise TypeError(f"values must be real, got {grid.dtype}")
+    if grid.ndim != 2:
+        raise ValueError(f"values must be one map (H, W), got {tuple(grid.shape)}")
     grid = grid.double().cpu()
     n_sectors = as_integer(n_sectors, "n_sectors", 2)
     shape = sides(grid)
@@ -517,7 +518,7 @@ def _batches(images: Tensor | np.ndarray | Iterable) -> Iterator[Tensor]:
 
 
 def _as_window(window: str | Tensor, batch: Tensor, center: bool) -> Tensor:
-    """The window as an (H, W) tensor with mean square one."""
+    """The window as an (H, W) tensor with mean square one, in float64 and on the CPU."""
     shape = sides(batch)
     if isinstance(window, str):
         if window != "hann":
@@ -526,16 +527,17 @@ def _as_window(window: str | Tensor, batch: Tensor, center: bool) -> Tensor:
         taper = torch.outer(down, across)
     else:
         taper = as_grid(window, "window")
-        if tuple(taper.shape) != shape or taper.is_complex():
-            got = f"{taper.dtype} {tuple(taper.shape)}"
-            raise ValueError(f"window must be real and have the shape {shape}, got {got}")
+        if taper.is_complex():
+            raise TypeError(f"window must be real, got {taper.dtype}")
+        if tuple(taper.shape) != shape:
+            raise ValueError(f"window must have the shape {shape}, got {tuple(taper.shape)}")
         taper = taper.double() / binary_scale(taper)
     if not torch.isfinite(taper).all() or taper.abs().sum() == 0:
         raise ValueError("window must be finite and not all zero")
     taper = taper / taper.square().mean().sqrt()
     if center and taper.mean().abs() < _EMPTY_MEAN:
         raise ValueError("window must not have the mean 0 where images are centred: center=False")
-    return taper.to(batch)
+    return taper.cpu()
 
 
 def _ring_inflation(taper: Tensor | None, shape: tuple[int, int]) -> Tensor:
@@ -544,7 +546,7 @@ def _ring_inflation(taper: Tensor | None, shape: tuple[int, int]) -> Tensor:
     if taper is None:
         return torch.ones(len(ring.count), dtype=torch.float64)
     # Of tapered Gaussian noise, power at ω and ω + δ correlates as |transform of taper²|² at δ.
-    correlation = fft2(taper.double().cpu().square()).abs().square()  # (H, W)
+    correlation = fft2(taper.square()).abs().square()  # (H, W)
     correlation = correlation / correlation[0, 0]
     bins = ring.bins.reshape(shape)
     total = torch.zeros(len(ring.count), dtype=torch.float64)
@@ -560,14 +562,15 @@ def _transform(
     """Transforms of images (n, C, H, W), in units of a power of two that is returned too."""
     rest, mean, unit = split_mean(batch)
     if taper is not None:
+        window = taper.to(rest)
         if center:
-            rest = rest - (rest * taper).mean((-2, -1), keepdim=True) / taper.mean()
-        rest = rest * taper
+            rest = rest - (rest * window).mean((-2, -1), keepdim=True) / window.mean()
+        rest = rest * window
     xhat = transform(rest, norm="ortho")
     if center:
         xhat[..., 0, 0] = 0  # taking the mean out of an image changes nothing else
     elif taper is not None:
-        xhat = xhat + mean * transform(taper, norm="ortho")
+        xhat = xhat + mean * transform(taper, norm="ortho").to(xhat)
     else:
         xhat[..., 0, 0] += mean[..., 0, 0] * math.sqrt(math.prod(sides(batch)))
     return xhat, unit

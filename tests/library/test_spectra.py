@@ -103,6 +103,48 @@ def test_window_removes_the_cross_of_the_border():
     assert share_hann < share_bare / 100
 
 
+def far_from_zero(mean, *shape):
+    """Pixels in float32, and the same pixels in float64."""
+    x = (noise(*shape) + mean).float()
+    return x, x.double()
+
+
+@pytest.mark.parametrize("window", [None, "hann"])
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("mean", [0.0, 300.0, 1e5, -1e6])
+def test_a_large_mean_costs_no_digits(mean, center, window):
+    """Against numpy in float64, on the very pixels, which themselves have few digits left."""
+    x, exact = far_from_zero(mean, 3, 1, 32, 24)
+    taper = torch.ones(32, 24).double()
+    if window is not None:
+        taper = torch.outer(*(torch.hann_window(side, dtype=torch.float64) for side in (32, 24)))
+        taper = taper / taper.square().mean().sqrt()
+    means = (exact * taper).mean((-2, -1), keepdim=True) / taper.mean()
+    tapered = (exact - means * center) * taper
+    power = np.abs(np.fft.fft2(tapered.numpy(), norm="ortho")) ** 2
+    found = spectra.power_spectrum(x, window=window, center=center)
+    expected = fourier.radial_average(torch.from_numpy(power.mean(0)))
+    rings = slice(1, None) if center else slice(None)
+    assert torch.allclose(found.radial().mean[:, rings], expected.mean[:, rings], rtol=1e-4)
+
+
+def test_diagnostics_of_images_far_from_zero():
+    _, exact = far_from_zero(1e6, 40, 1, 6, 6)
+    for make in (
+        spectra.frequency_covariance,
+        lambda x: spectra.stationarity(x).coherence,
+    ):
+        near = make(exact - 1e6)
+        assert torch.allclose(make(exact), near, atol=1e-6)
+    # Not centred, DC is there, and the others keep their correlations.
+    raw, near = (spectra.stationarity(x, center=False) for x in (exact, exact - 1e6))
+    assert raw.off_diagonal < 1e-6 < abs(near.off_diagonal)
+    covariance = spectra.frequency_covariance(exact, center=False)[0]
+    centred = spectra.frequency_covariance(exact)[0]
+    assert covariance[0, 0].real == pytest.approx(36e12, rel=1e-3)
+    assert torch.allclose(covariance[1:, 1:], centred[1:, 1:], atol=1e-6)
+
+
 def test_window_given_as_a_tensor():
     x = noise(6, 1, 16, 16)
     taper = torch.outer(*[torch.hann_window(16, dtype=torch.float64)] * 2)
@@ -207,6 +249,35 @@ def test_eq_bootstrap_error_is_that_of_the_photographs():
     true = np.std(pooled, ddof=1)
     assert 0.7 < np.mean(claimed) / true < 1.3  # true itself is known to 9 %
     assert np.mean(within) / true < 0.5
+
+
+def test_errors_of_zero_and_none_at_all():
+    """Images that are all alike leave no error; a profile that knows none is refused."""
+    field = images.gaussian_field(1, shape=(16, 16), alpha=2.0)
+    alike = spectra.power_spectrum(field.expand(4, 1, 16, 16)).radial()
+    assert spectra.fit_power_law(alike, fmin=1, fmax=8).alpha_stderr < 1e-9
+    law = spectra.bootstrap_power_law([alike, alike], fmin=1, fmax=8, n_resamples=5)
+    assert law.alpha_stderr < 1e-9 and math.isfinite(law.amplitude)
+    exact = replace(alike, sem=torch.zeros_like(alike.sem))
+    assert spectra.fit_power_law(exact, fmin=1, fmax=8).alpha_stderr == 0
+    unknown = replace(alike, sem=torch.full_like(alike.sem, torch.nan))
+    with pytest.raises(ValueError, match="a finite error in some bin"):
+        spectra.fit_power_law(unknown, fmin=1, fmax=8)
+
+
+@pytest.mark.parametrize("alpha", [-40.0, 0.0, 40.0])
+@pytest.mark.parametrize("amplitude", [1e-250, 1.0, 1e250])
+def test_eq_power_law_fit_at_any_size_and_slope(alpha, amplitude):
+    ring = fourier.rings((16, 16))
+    relative = ring.average(ring.radius.clamp(min=1) ** -alpha)
+    profile = fourier.RadialProfile(
+        ring.frequency, amplitude * relative, 0.1 * amplitude * relative, ring.count, (16, 16)
+    )
+    law = spectra.fit_power_law(profile, fmin=2, fmax=8)
+    one = spectra.fit_power_law(replace(profile, mean=relative, sem=0.1 * relative), fmin=2, fmax=8)
+    assert law.alpha == pytest.approx(alpha, abs=1e-6)
+    assert law.alpha_stderr == pytest.approx(one.alpha_stderr, rel=1e-9)
+    assert law.amplitude == pytest.approx(amplitude, rel=1e-6)
 
 
 def test_bootstrap_is_repeatable():

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from freqsense._checks import as_integer, seeded_generator
+from freqsense._checks import as_integer, describe, seeded_generator
 from freqsense._memory import check_memory
 
 # Images or a teacher drawn with the same small seed must not be the initial weights over again.
@@ -37,4 +37,6 @@ def as_width(value: object, name: str) -> int:
 
 def check_weights(n_weights: int, n_layers: int = 0) -> None:
     """Raise if a network to be built takes more memory than there is."""
-    check_memory(4 * n_weights + _LAYER_BYTES * n_layers, f"a network of {n_weights:,} weights")
+    check_memory(
+        4 * n_weights + _LAYER_BYTES * n_layers, f"a network of {describe(n_weights)} weights"
+    )

@@ -8,10 +8,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from freqsense._checks import as_choice, as_integer, check_signs, sides
+from freqsense._checks import as_choice, check_signs, sides
 from freqsense._extras import extra
 from freqsense.fourier import fft2
-from freqsense.theory._inputs import as_data, scaled_decay
+from freqsense.theory._inputs import as_data, as_depth, scaled_decay
 from freqsense.theory._proximal import Basis, half_basis
 from freqsense.theory.program import NotConvergedError, Solution
 
@@ -84,7 +84,7 @@ def solve_limit(images: Tensor, targets: Tensor, *, depth: int, loss: str = "log
     >>> (limit.B.abs().square() > 1e-12).sum().item() < 36     # some frequencies are ignored
     True
     """
-    depth = as_integer(depth, "depth", 1)
+    depth = as_depth(depth)
     if depth > 2:
         raise ValueError(f"depth must be 1 or 2, got {depth}: from depth 3 on it is not convex")
     as_choice(loss, "loss", ("logistic", "squared"))

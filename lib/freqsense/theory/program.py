@@ -9,7 +9,7 @@ from torch import Tensor
 
 from freqsense._checks import as_choice, as_integer, as_real, check_signs, sides
 from freqsense.fourier import fft2
-from freqsense.theory._inputs import as_data, scaled_decay
+from freqsense.theory._inputs import as_data, as_depth, scaled_decay
 from freqsense.theory._proximal import (
     NuclearNorm,
     Ridge,
@@ -100,7 +100,7 @@ def solve(
     >>> (solution.B.abs() > 0).sum().item() < 36       # some frequencies are ignored
     True
     """
-    weight_decay, depth = as_real(weight_decay, "weight_decay", 0), as_integer(depth, "depth", 1)
+    weight_decay, depth = as_real(weight_decay, "weight_decay", 0), as_depth(depth)
     as_choice(loss, "loss", ("squared", "logistic"))
     tolerance = as_real(tolerance, "tolerance", 0)
     max_iterations = as_integer(max_iterations, "max_iterations", 1)

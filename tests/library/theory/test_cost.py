@@ -96,6 +96,23 @@ def test_representation_cost_is_a_norm_of_the_singular_values():
     assert theory.representation_cost(real, 1) == pytest.approx(real.square().sum().item())
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_maps_of_no_real_network_are_refused(depth):
+    """A real map B that is not even, and one of which a single frequency is off."""
+    odd = noise(4, 4, 1, 1)
+    lone = random_map((4, 5), 1, 1)
+    lone[1, 2] *= 1.001
+    for B in (odd, lone):
+        for call in (theory.representation_cost, lambda B, L: theory.realize(B, L, width=1)):
+            with pytest.raises(ValueError, match="B must be Hermitian"):
+                call(B, depth)
+    loss = theory.population_loss(torch.ones(4, 4), torch.ones(4, 4))
+    with pytest.raises(ValueError, match="B must be Hermitian"):
+        loss(odd.to(torch.complex128))
+    rounded = random_map((4, 5), 1, 1).to(torch.complex64)  # off by rounding alone
+    assert len(theory.realize(rounded, depth, width=1)) == depth
+
+
 def network_with(fault):
     model = linear_net(2, (1, 4, 4))
     if fault == "relu":

@@ -11,6 +11,7 @@ from scipy.integrate import solve_ivp
 from freqsense import theory
 
 ONES = torch.ones(3, 4)
+NO_POWER = torch.tensor([1.0, 1.0, 5e-324], dtype=torch.float64)[:, None].expand(3, 4)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 6])
@@ -74,6 +75,32 @@ def test_tiny_starts_escape_when_the_formula_says(depth):
         assert r[0] < 1e-29 and r[1] < 1e-20 and r[2] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("depth", [3, 4, 8])
+@pytest.mark.parametrize("start", [1e12, 1e29, 1e50, 1e100])
+def test_far_starts_fall_to_the_goal(depth, start):
+    """In logarithms of time and size, against an integrator, and on to the goal itself."""
+    times = np.logspace(math.log10(0.01 * start ** (2 / depth - 2)), 1, 12)
+    found = solve_ivp(
+        lambda x, v: depth * np.exp(x + (1 - 2 / depth) * v) * -np.expm1(v),
+        (math.log(times[0]) - 20, math.log(times[-1])),
+        [math.log(start)],
+        t_eval=np.log(times),
+        rtol=1e-10,
+        atol=1e-10,
+        method="LSODA",
+    )
+    one = torch.ones(1, 1, dtype=torch.float64)
+    run = {"depth": depth, "start": start}
+    r = theory.learning_curves(one, one, times=times, **run).flatten()
+    assert torch.allclose(r.log(), torch.from_numpy(found.y[0]), atol=1e-6)
+    assert (r[:1] > 0.1 * start).all() and (r.diff() <= 0).all()
+    late = theory.learning_curves(one, one, times=[100.0], **run)
+    assert late.item() == pytest.approx(1.0, abs=1e-12)
+    # What has no correlation goes on falling.
+    fallen = theory.learning_curves(one, 0 * one, times=[100.0], **run)
+    assert 0 < fallen.item() < 0.1
+
+
 def curves(power=ONES, cross=ONES, times=(1.0,), start=0.1):
     return theory.learning_curves(power, cross, depth=2, times=times, start=start)
 
@@ -94,6 +121,8 @@ def test_plain_numbers_keep_their_digits():
         (lambda: curves(start=math.nan), ValueError, "start must be 0 or .* got nan"),
         (lambda: curves(start=1e-200), ValueError, "start must be 0 or 1e-100 to .* got 1e-200"),
         (lambda: curves(start=-1.0), ValueError, "start"),
+        (lambda: curves(times=[1e200]), ValueError, r"times must be finite .* got \[1e\+200\]"),
+        (lambda: curves(NO_POWER, times=[1e3]), ValueError, "leaves the range of float64"),
         (lambda: curves(start=torch.ones(2, 4)), ValueError, r"shape \(3, 4\)"),
         (
             lambda: curves(power=torch.ones(2, 3, 4), cross=torch.ones(2, 3, 4)),

@@ -278,6 +278,43 @@ def threshold(target, weight_decay=0.1, depth=2, n_pixels=4):
     return theory.threshold(target, weight_decay=weight_decay, depth=depth, n_pixels=n_pixels)
 
 
+ONE, TINY = torch.ones(1, 1, dtype=torch.float64), torch.full((1, 1), 1e-99).double()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: theory.threshold(1e-300, weight_decay=1.0, depth=4, n_pixels=1),
+        lambda: theory.threshold(ONE * 1e-300, weight_decay=1.0, depth=3, n_pixels=1),
+        lambda: theory.threshold(1e-300, weight_decay=1e300, depth=2, n_pixels=1),
+        lambda: theory.branches(1e-300, weight_decay=1e300, depth=4, n_pixels=1),
+        lambda: theory.predict_sensitivity(
+            torch.cat([ONE, ONE * 1e-300]), ONE.expand(2, 1) * 1e99, weight_decay=1.0, depth=3
+        ),
+        lambda: theory.predict_sensitivity(
+            torch.cat([ONE, ONE * 5e-324]),
+            ONE.expand(2, 1),
+            weight_decay=1.0,
+            depth=4,
+            branch="upper",
+        ),
+    ],
+)
+def test_results_out_of_range_are_said(call):
+    with pytest.raises(ValueError, match="leaves the range of float64"):
+        call()
+
+
+def test_arrays_are_taken_as_tensors_are():
+    target = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    for call in (
+        lambda b: theory.threshold(b, weight_decay=1.0, depth=3, n_pixels=4),
+        lambda b: theory.jump(b, 3),
+        lambda b: theory.branches(b, weight_decay=1.0, depth=3, n_pixels=4).gamma_global,
+    ):
+        assert torch.equal(call(target.numpy()), call(target))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [

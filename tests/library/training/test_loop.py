@@ -1,5 +1,6 @@
 """Training: closed forms reached, options that do what they say, divergence named, seeds obeyed."""
 
+import contextlib
 import copy
 import math
 
@@ -166,6 +167,57 @@ def test_training_under_no_grad():
 
 
 @pytest.mark.parametrize("training", [True, False])
+class Seen(nn.Module):
+    """Keeps the sizes of the batches that it is trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.part, self.sizes = class_net(), []
+
+    def forward(self, x):
+        self.sizes.append(len(x))
+        return self.part(x)
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size", "sizes"),
+    [
+        (33, 32, [33]),
+        (9, 4, [4, 5]),
+        (10, 4, [4, 4, 2]),
+        (8, 4, [4, 4]),
+        (5, 100, [5]),
+        (3, 1, [1, 1, 1]),
+        (1, 4, [1]),
+    ],
+)
+def test_one_image_left_over_joins_the_batch_before_it(n, batch_size, sizes):
+    x, y = two_classes(n)
+    model = Seen()
+    history = run(model, x, y, epochs=2, lr=0.1, batch_size=batch_size, schedule="cosine")
+    assert model.sizes == 2 * sizes
+    assert history.lr[1] == pytest.approx(0.05)  # half of the steps are done
+
+
+def test_a_batch_of_one_that_has_no_statistics_is_named():
+    x, y = two_classes(12)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3), nn.BatchNorm1d(3))
+    assert len(run(model, x[:5], y[:5], epochs=1, batch_size=4).loss) == 1
+    for n, batch_size in ((12, 1), (1, 8)):
+        with pytest.raises(ValueError, match="batch_size and the number of images must be at leas"):
+            run(model, x[:n], y[:n], epochs=1, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("name", ["lr", "weight_decay"])
+def test_rates_beyond_the_range_of_the_weights(name):
+    x, y = two_classes(12)
+    for optimizer in ("sgd", "adam"):
+        with pytest.raises(ValueError, match=f"{name} must be at most 1.8.*, got 1e\\+300"):
+            run(class_net(), x, y, epochs=1, optimizer=optimizer, **{name: 1e300})
+        with contextlib.suppress(FloatingPointError):  # within it, training diverges at worst
+            run(class_net(), x, y, epochs=3, optimizer=optimizer, **{name: 1e19})
+
+
 def test_validation_is_in_eval_mode_and_the_mode_comes_back(training):
     x, y = two_classes(60)
     model = class_net().train(training)
