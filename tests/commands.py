@@ -9,7 +9,7 @@ NAMES = ("compare", "download", "measure", "report", "sweep", "train")
 # What stands for a name of the reader's, or for an f-string's value.
 PLACES = {
     "HOST": "localhost",
-    "{lite0}": "--model my_network:make",
+    "{make}": "my_network:make",
     "{pixels}": "--size 224",
     "{normal}": "--mean 0.5 --std 0.2",
     "{own}": "--model my_network:make",
@@ -32,7 +32,8 @@ def named(text):
 
 def in_cells(text):
     """Commands that cells hand to the program, each in one string."""
-    return sorted(set(re.findall(rf'"((?:{"|".join(NAMES)}) [^"]+)"', text)))
+    found = re.findall(rf"""(["'])((?:{"|".join(NAMES)}) .+?)\1""", text)
+    return sorted({line for _, line in found})
 
 
 def parse(line):

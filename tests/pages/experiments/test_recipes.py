@@ -164,7 +164,7 @@ def test_preparation_inside_a_network_of_timm_divides_by_its_deviations(monkeypa
     monkeypatch.setitem(sys.modules, "timm", timm)
     names, _ = follow("A network of torchvision or timm", images=images)
     model, pictures = names["model"], names["pictures"]
-    prepared = measure_sensitivity(model, (pictures - names["m"]) / names["s"], method="probe")
+    prepared = measure_sensitivity(model, (pictures - names["m"]) / names["s"])
     told = prepared.values / torch.tensor(std)[:, None, None]
     torch.testing.assert_close(names["result"].values, told, atol=1e-5, rtol=1e-4)
 
