@@ -5,6 +5,7 @@ the first with code, one that fetches the library on Colab. It holds no outputs 
 changes from one run or machine to the next.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -28,6 +29,10 @@ if importlib.util.find_spec("freqsense") is None:
     !git clone -q --depth 1 {url}
     %pip install -q "./{clone}[all]"
     os.chdir("{clone}/{folder}")"""
+
+# A live figure is part of the built page, and only its caption of a notebook.
+LIVE_FIGURE = re.compile(r"^```\{explorer\}.*\n(?::.*\n)*\n((?:.+\n)+)```$", re.MULTILINE)
+NO_LIVE_FIGURE = r"*On the page of the book, this is a figure with sliders:* \1"
 
 
 def toc_pages(root=ROOT):
@@ -69,7 +74,8 @@ def colab_cell(page, root=ROOT):
 
 def twin_text(page):
     """Convert one page, with cell ids that count up instead of random ones."""
-    notebook = jupytext.reads(page.read_text(encoding="utf-8"), fmt="md:myst")
+    text = LIVE_FIGURE.sub(NO_LIVE_FIGURE, page.read_text(encoding="utf-8"))
+    notebook = jupytext.reads(text, fmt="md:myst")
     first_code = [cell.cell_type for cell in notebook.cells].index("code")
     notebook.cells.insert(first_code, colab_cell(page))
     for number, cell in enumerate(notebook.cells):

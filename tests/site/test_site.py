@@ -112,7 +112,7 @@ def test_hints_and_solutions_are_folded(visits, name, width, scheme):
 @each_notebook
 def test_every_slider_moves_with_the_keyboard(visits, name, width):
     tab = visits(name, width).tab
-    for slider in tab.locator("article input[type=range]").all():
+    for slider in tab.locator(".freqsense-slider input[type=range]").all():
         box = slider.locator("xpath=ancestor::*[contains(@class, 'freqsense-slider')]")
         image = box.locator("img")
         before = image.get_attribute("src"), slider.get_attribute("aria-valuetext")

@@ -2,7 +2,7 @@
 
 import os
 
-from . import card, docstrings, freshness, gate, mathjax, names
+from . import card, docstrings, explorer, freshness, gate, mathjax, names
 
 
 def setup(app):
@@ -16,6 +16,9 @@ def setup(app):
     app.connect("builder-inited", mathjax.copy_script)
     app.add_directive("page-card", card.PageCard)
     app.connect("doctree-resolved", card.fill_times)
+    app.add_directive("explorer", explorer.ExplorerDirective)
+    app.connect("builder-inited", explorer.copy_files)
+    app.connect("html-page-context", explorer.load_files)
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", docstrings.convert_docstring)
     app.connect("doctree-resolved", names.link_names)

@@ -1,0 +1,144 @@
+// Live figures: sliders redraw what the build has drawn first, on the same axes.
+"use strict";
+
+(() => {
+  const fs = window.freqsense;
+  // A screen reader would read every sentence that a moving slider passes.
+  const REST = 300; // milliseconds
+
+  /** Three significant digits, as the build writes them. */
+  function number(value, digits = 3) {
+    const plain = Math.abs(value) < 5e-7 ? 0 : Number(value.toPrecision(digits));
+    return String(plain).replace("-", "\u2212");
+  }
+
+  function count(value) {
+    return value.toLocaleString("en");
+  }
+
+  function spread(low, high, n) {
+    return Float64Array.from({ length: n }, (_, i) => low * (high / low) ** (i / (n - 1)));
+  }
+
+  /** One plot of a figure: places numbers on the axes that the build has drawn. */
+  class Panel {
+    constructor(svg) {
+      this.svg = svg;
+      [this.left, this.top, this.width, this.height] = svg.dataset.plot.split(" ").map(Number);
+      this.x = placer(svg.dataset.x);
+      this.y = placer(svg.dataset.y);
+    }
+
+    find(name) {
+      return this.svg.querySelector(`[data-name="${name}"]`);
+    }
+
+    point(x, y) {
+      const across = this.left + this.width * this.x(x);
+      const down = this.top + this.height * (1 - this.y(y));
+      return `${across.toFixed(2)} ${down.toFixed(2)}`;
+    }
+
+    curve(name, xs, ys) {
+      const points = Array.from(xs, (x, i) => this.point(x, ys[i]));
+      this.find(name).setAttribute("d", points.length ? `M${points.join("L")}` : "");
+    }
+  }
+
+  function placer(axis) {
+    const [kind, low, high] = axis.split(" ");
+    const scale = kind === "log" ? Math.log10 : (value) => value;
+    const [from, to] = [scale(Number(low)), scale(Number(high))];
+    return (value) => Math.min(Math.max((scale(value) - from) / (to - from), 0), 1);
+  }
+
+  const SIDE = 32; // of the images of the theorem's figure
+  const LOWEST = 1e-4; // sensitivity on its logarithmic axis
+
+  /** Sensitivity against frequency on images of a power law, in units where D |b*|² = 1. */
+  function drawTheorem([powers, answers], { alpha, decay, depth }) {
+    const law = fs.lawPower([SIDE, SIDE], alpha);
+    const strength = law[1]; // at one cycle/image
+    const setting = { decay, depth, pixels: 1 };
+    const answer = (s) => fs.predict(s, s, setting);
+    const edgePower = fs.threshold(1, setting);
+    const edge = edgeOf(strength, edgePower, alpha);
+    const ks = spread(1, SIDE / 2, 161);
+    const heard = ks.filter((k) => k < edge);
+    const r = answer(heard.map((k) => strength * k ** -alpha));
+    const drops = edge > 1 && edge < SIDE / 2;
+    const jump = Math.max(depth - 2, 0) / Math.max(depth - 1, 1);
+    const first = Math.min(Math.max(edge, 1), SIDE / 2);
+    const mark = depth === 1 ? decay : edgePower;
+
+    powers.curve("power", ks, ks.map((k) => strength * k ** -alpha));
+    powers.curve("mark", [1, SIDE / 2], [mark, mark]);
+    powers.find("marked").textContent = depth === 1 ? "λ: half heard" : "s*: below, ignored";
+    answers.curve("sensitivity", drops ? [...heard, edge] : heard, drops ? [...r, jump] : r);
+    answers.curve("drop", drops ? [edge, edge] : [], [jump, LOWEST]);
+    for (const panel of [powers, answers]) {
+      const [low, high] = [panel.svg.dataset.y.split(" ")[1], panel.svg.dataset.y.split(" ")[2]];
+      panel.curve("off", [first, SIDE / 2, SIDE / 2, first], [high, high, low, low].map(Number));
+    }
+
+    const map = answer(law);
+    const off = map.filter((value, i) => i > 0 && value === 0).length;
+    const [r1, r8] = answer([strength, strength * 8 ** -alpha]);
+    const smaller = alpha ? `${number(8 ** alpha)} times smaller` : "as large";
+    return (
+      `Depth ${depth}, λ = ${number(decay)}, α = ${number(alpha)}: the network has ${number(r1)} of ` +
+      `its teacher's sensitivity at 1 cycle/image and ${number(r8)} at 8, where power is ` +
+      `${smaller}. Switched off: ${count(off)} of ${count(SIDE ** 2 - 1)} waves.`
+    );
+  }
+
+  /** Radial frequency from which on power lies below the threshold. */
+  function edgeOf(strength, edgePower, alpha) {
+    if (edgePower === 0) return Infinity;
+    if (alpha === 0) return strength > edgePower ? Infinity : 0;
+    return (strength / edgePower) ** (1 / alpha);
+  }
+
+  const DRAW = { theorem: drawTheorem };
+
+  /** Value that a slider stands for; some move along a logarithmic scale. */
+  function valueOf(slider) {
+    return slider.dataset.scale === "log" ? 10 ** slider.value : Number(slider.value);
+  }
+
+  function start(box) {
+    const panels = Array.from(box.querySelectorAll("svg"), (svg) => new Panel(svg));
+    const sliders = Array.from(box.querySelectorAll("input[type=range]"));
+    const says = box.querySelector(".explorer-says");
+    let resting;
+
+    function redraw() {
+      for (const slider of sliders) {
+        const digits = slider.dataset.scale === "log" ? 3 : 5;
+        const text = [number(valueOf(slider), digits), slider.dataset.unit].join(" ").trim();
+        slider.parentElement.querySelector("output").value = text;
+        slider.setAttribute("aria-valuetext", text);
+      }
+      const values = Object.fromEntries(sliders.map((slider) => [slider.name, valueOf(slider)]));
+      const sentence = DRAW[box.dataset.explorer](panels, values);
+      clearTimeout(resting);
+      if (says.textContent === sentence) return;
+      resting = setTimeout(() => { says.textContent = sentence; }, REST);
+    }
+
+    for (const slider of sliders) slider.addEventListener("input", redraw);
+    for (const button of box.querySelectorAll("button[data-set]")) {
+      button.addEventListener("click", () => {
+        for (const [name, value] of Object.entries(JSON.parse(button.dataset.set))) {
+          sliders.find((slider) => slider.name === name).value = value;
+        }
+        redraw();
+      });
+    }
+    box.querySelector(".explorer-controls").hidden = false;
+    // A browser that goes back to the page may bring back where its sliders stood.
+    redraw();
+  }
+
+  document.querySelectorAll(".freqsense-explorer").forEach(start);
+})();

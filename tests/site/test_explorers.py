@@ -1,0 +1,230 @@
+"""Live figures: their formulas are the library's, and their sliders move picture and words."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from bookbuild.explorer import FILES, SCRIPTS
+from bookbuild.explorers import EXPLORERS
+
+from freqsense import fourier, theory
+
+# Numbers pass to the page and back as decimals of full length; only arithmetic differs.
+CLOSE = 1e-6
+DEPTHS = (1, 2, 3, 4)
+SHAPES = ((8, 8), (7, 7), (6, 9), (32, 32))
+
+each_explorer = pytest.mark.parametrize("name", EXPLORERS)
+
+
+@pytest.fixture(scope="module")
+def formulas(browser):
+    """Call functions of the script in a page that holds nothing else."""
+    tab = browser.new_page()
+    tab.add_script_tag(path=FILES / "formulas.js")
+
+    def call(function, calls):
+        """Results of one function for a list of lists of arguments, as float64 arrays."""
+        calls = [[a.flatten().tolist() if hasattr(a, "tolist") else a for a in c] for c in calls]
+        found = tab.evaluate(
+            f"""calls => calls.map(args => {{
+                const found = freqsense.{function}(...args);
+                return typeof found === "number" ? [found] : Array.from(found);
+            }})""",
+            calls,
+        )
+        return [np.array(values, dtype=float) for values in found]
+
+    yield call
+    tab.close()
+
+
+def largest_difference(found, expected):
+    """Largest deviation, relative where numbers are larger than 1."""
+    pairs = zip(found, expected, strict=True)
+    pairs = [(a, np.asarray(b).ravel()) for a, b in pairs]
+    return max(np.abs(a - b).max() / max(1, np.abs(b).max()) for a, b in pairs)
+
+
+# Formulas
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 5), (4, 10)])
+def test_frequencies_are_those_of_the_library(formulas, shape):
+    (radius,) = formulas("radialFrequency", [[shape]])
+    assert largest_difference([radius], [fourier.radial_frequency(shape)]) < CLOSE
+    ky, kx = fourier.frequencies(shape)
+    signed = formulas("signedFrequencies", [[side] for side in shape])
+    assert largest_difference(signed, [ky[:, 0], kx[0]]) == 0
+
+
+def settings(depth, pixels, branch="global"):
+    decays = (0.0, 0.01, 0.3, 1.0, 7.0, 100.0)
+    return [{"decay": d, "depth": depth, "pixels": pixels, "branch": branch} for d in decays]
+
+
+def predict(power, cross, setting):
+    return theory.predict_sensitivity(
+        power, cross, weight_decay=setting["decay"], depth=setting["depth"],
+        branch=setting["branch"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("branch", ["global", "upper"])
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_sensitivity_is_that_of_the_library_silent_frequencies_included(formulas, depth, branch):
+    calls, expected, silent = [], [], 0
+    for seed, shape in enumerate(SHAPES):
+        generator = torch.Generator().manual_seed(seed)
+        teacher = torch.rand(shape, generator=generator, dtype=torch.float64)
+        for alpha in (0.0, 1.0, 2.5):
+            radius = fourier.radial_frequency(shape)
+            power = torch.where(radius > 0, radius.clamp(min=1) ** -alpha, 0.0)
+            for setting in settings(depth, math.prod(shape), branch):
+                calls.append([power, power * teacher, setting])
+                expected.append(predict(power, power * teacher, setting))
+                silent += int((expected[-1][power > 0] == 0).sum())
+    found = formulas("predict", calls)
+    assert largest_difference(found, expected) < CLOSE
+    off = [[np.asarray(r).ravel() == 0 for r in rs] for rs in (found, expected)]
+    assert all(np.array_equal(a, b) for a, b in zip(*off, strict=True))
+    assert (silent > 100) == (depth > 1), "no frequency is switched off: nothing was tested"
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_threshold_is_that_of_the_library_and_sensitivity_jumps_there(formulas, depth):
+    targets, pixels = (0.05, 1.0, 3.0), (1, 63, 1024)
+    cases = [(b, n, s) for b in targets for n in pixels for s in settings(depth, n)[1:]]
+    edges = [
+        theory.threshold(b, weight_decay=s["decay"], depth=depth, n_pixels=n) for b, n, s in cases
+    ]
+    found = formulas("threshold", [[b, s] for b, _, s in cases])
+    assert largest_difference(found, edges) < CLOSE
+    if depth > 2:
+        around = [np.array([edge * (1 - 1e-9), edge * (1 + 1e-9)]) for edge in edges]
+        powers = zip(around, cases, strict=True)
+        r = formulas("predict", [[s, s * b, setting] for s, (b, _, setting) in powers])
+        jumps = [[0, theory.jump(b, depth)] for b, _, _ in cases]
+        assert largest_difference(r, jumps) < CLOSE
+
+
+def test_powers_of_a_law_have_unit_variance_and_its_exponent(formulas):
+    cases = [[shape, alpha] for shape in SHAPES for alpha in (0, 0.7, 3)]
+    for (shape, alpha), power in zip(cases, formulas("lawPower", cases), strict=True):
+        radius = fourier.radial_frequency(shape).numpy().ravel()
+        assert power[0] == 0 and abs(power.mean() - 1) < CLOSE
+        scaled = power[1:] * radius[1:] ** alpha
+        assert np.ptp(scaled) < CLOSE * scaled.max()
+
+
+# Figures
+
+
+REST = 400  # milliseconds after which a figure has said what it shows
+
+
+@pytest.fixture
+def open_figure(browser):
+    """Open a figure in a page that holds nothing else; without its scripts it stays as built."""
+    opened = []
+
+    def open_one(name, *, live=True, **options):
+        tab = browser.new_page(**options)
+        opened.append(tab)
+        tab.set_content(EXPLORERS[name].html(name, {}))
+        for script in SCRIPTS if live else ():
+            tab.add_script_tag(path=FILES / script)
+        tab.wait_for_timeout(REST if live else 0)
+        return tab
+
+    yield open_one
+    for tab in opened:
+        tab.close()
+
+
+def words(tab):
+    """All that a figure says: the sentence, titles and ticks, values beside the sliders."""
+    return tab.locator(".explorer-says, svg text, output").all_text_contents()
+
+
+def shapes(tab):
+    """Numbers in the lines and dots of a figure, a list for each."""
+    return tab.evaluate(
+        r"""() => [...document.querySelectorAll("svg [data-name]")].map(mark =>
+            ["d", "cx", "cy"].flatMap(name =>
+                ((mark.getAttribute(name) ?? "").match(/-?[\d.]+/g) ?? []).map(Number)))"""
+    )
+
+
+def pixels(tab):
+    """Levels of the pictures inside a figure, a list for each."""
+    return tab.evaluate(
+        """() => Promise.all([...document.querySelectorAll("svg image")].map(async image => {
+            const picture = new Image();
+            picture.src = image.getAttribute("href");
+            await picture.decode();
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
+            const context = canvas.getContext("2d");
+            context.drawImage(picture, 0, 0);
+            return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
+        }))"""
+    )
+
+
+@each_explorer
+def test_the_script_draws_at_the_start_what_the_build_has_drawn(open_figure, name):
+    built, live = open_figure(name, live=False), open_figure(name)
+    assert words(live) == words(built)
+    for draw, tolerance in ((shapes, 0.02), (pixels, 1)):
+        for before, after in zip(draw(built), draw(live), strict=True):
+            assert len(before) == len(after)
+            assert np.abs(np.subtract(before, after)).max(initial=0) <= tolerance
+
+
+@each_explorer
+def test_every_slider_moves_the_picture_and_the_words_by_keyboard(open_figure, name):
+    tab = open_figure(name)
+    assert tab.locator(".explorer-says").get_attribute("aria-live") == "polite"
+    for slider in tab.get_by_role("slider").all():
+        before = shapes(tab), pixels(tab), words(tab)[-1], sentence(tab)
+        told = slider.get_attribute("aria-valuetext")
+        slider.focus()
+        tab.keyboard.press("PageUp")
+        tab.wait_for_timeout(REST)
+        assert (shapes(tab), pixels(tab)) != before[:2], "the picture stays"
+        assert sentence(tab) != before[3], "the sentence stays"
+        assert slider.get_attribute("aria-valuetext") != told, "a screen reader is told nothing"
+        assert slider.get_attribute("aria-label"), "a slider without a name"
+
+
+def sentence(tab):
+    return tab.locator(".explorer-says").inner_text()
+
+
+@each_explorer
+def test_every_button_sets_its_sliders(open_figure, name):
+    for label, values in EXPLORERS[name].presets.items():
+        tab = open_figure(name)
+        tab.get_by_role("button", name=label).click()
+        stands = {key: float(tab.locator(f"[name={key}]").input_value()) for key in values}
+        assert stands == values
+
+
+@each_explorer
+def test_without_javascript_the_picture_stands_and_says_what_is_missing(open_figure, name):
+    tab = open_figure(name, live=False, java_script_enabled=False)
+    assert tab.locator("svg").first.is_visible() and sentence(tab)
+    assert "need JavaScript" in tab.locator("body").inner_text()
+    assert not tab.locator("input").first.is_visible()
+
+
+@each_explorer
+def test_every_figure_and_every_slider_has_a_name(open_figure, name):
+    tab = open_figure(name)
+    nameless = tab.evaluate(
+        """() => [...document.querySelectorAll("svg, input, [role=group]")]
+            .filter(e => !e.getAttribute("aria-label")).map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert nameless == []
