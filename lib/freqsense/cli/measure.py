@@ -9,15 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import freqsense
-from freqsense import datasets, plotting
+from freqsense import datasets
 from freqsense._checks import seeded_generator, sides
 from freqsense._files import check_regular, check_replaceable, write_together
 from freqsense.checkpoints import Network, make_network, needed_sides, read_file
@@ -25,6 +22,9 @@ from freqsense.cli._devices import as_device
 from freqsense.measurement import Measurement, measure_network
 from freqsense.measurement import compare as compare_measurements
 from freqsense.sensitivity import SensitivityMap, Slope
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["compare", "measure"]
 
@@ -306,11 +306,11 @@ def _describe(measured: Measurement, per_pixel: bool) -> dict[str, bytes]:
     """Contents of the files of one measurement."""
     norm = measured.map.norm().values[0]
 
-    def draw_map(ax: Axes) -> None:
-        plotting.plot_spectrum_map(ax, norm, label="sensitivity (output/pixel unit)")
+    def draw_map(ax: "Axes") -> None:
+        freqsense.plotting.plot_spectrum_map(ax, norm, label="sensitivity (output/pixel unit)")
 
-    def draw_profile(ax: Axes) -> None:
-        plotting.plot_measurements(ax, [measured], per_pixel=per_pixel)
+    def draw_profile(ax: "Axes") -> None:
+        freqsense.plotting.plot_measurements(ax, [measured], per_pixel=per_pixel)
 
     return {
         "map.npz": _as_npz(measured.map),
@@ -327,8 +327,8 @@ def _describe_comparison(
     # Networks of several sizes have their own cycles/image.
     several = len({m.map.values.shape[1:] for m in measurements}) > 1
 
-    def draw(ax: Axes) -> None:
-        plotting.plot_measurements(ax, measurements, per_pixel=per_pixel or several)
+    def draw(ax: "Axes") -> None:
+        freqsense.plotting.plot_measurements(ax, measurements, per_pixel=per_pixel or several)
 
     summaries = [measured.summary for measured in measurements]
     return {
@@ -384,10 +384,13 @@ def _as_npz(found: SensitivityMap) -> bytes:
         return path.read_bytes()
 
 
-def _as_png(draw: Callable[[Axes], object]) -> bytes:
+def _as_png(draw: Callable[["Axes"], object]) -> bytes:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     content = io.BytesIO()
     with mpl.rc_context():
-        plotting.use_theme()
+        freqsense.plotting.use_theme()
         figure = Figure(figsize=(6.4, 4.8))
         draw(figure.subplots())
         figure.savefig(content, format="png")

@@ -35,7 +35,7 @@ def fail(capsys):
         captured = capsys.readouterr()
         bars, error, said = captured.err.partition("error: ")
         assert error and said.count("\n") == 1 and captured.out == ""
-        assert all("/s]" in line for line in bars.splitlines() if line.strip()), bars
+        assert all("/s" in line for line in bars.splitlines() if line.strip()), bars
         return error + said.rstrip()
 
     return run
