@@ -118,6 +118,20 @@ def test_powers_of_a_law_have_unit_variance_and_its_exponent(formulas):
         assert np.ptp(scaled) < CLOSE * scaled.max()
 
 
+WAVES = [(0, 0, 0.0), (3, -2, 0.5), (0, 1, -2.0), (-2, 3, 3.0)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_wave_is_the_real_part_of_a_mode_of_the_library(formulas, shape):
+    found = formulas("wave", [[shape, *wave] for wave in WAVES])
+    size = math.sqrt(math.prod(shape))  # a mode has unit norm
+    turned = [
+        (size * fourier.fourier_mode(shape, ky, kx) * np.exp(1j * phase)).real
+        for ky, kx, phase in WAVES
+    ]
+    assert largest_difference(found, turned) < CLOSE
+
+
 # Figures
 
 

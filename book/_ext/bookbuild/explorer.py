@@ -45,7 +45,7 @@ class ExplorerDirective(SphinxDirective):
         figure["classes"].append("live-figure")
         self.set_source_info(figure)
         self.add_name(figure)
-        for path in FILES.iterdir():
+        for path in FILES.glob("*.*"):
             self.env.note_dependency(str(path))
         return [figure]
 

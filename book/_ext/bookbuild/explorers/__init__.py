@@ -1,5 +1,6 @@
 """The live figures of the book, by the name that the directive takes."""
 
 from .theorem import THEOREM
+from .wave import WAVE
 
-EXPLORERS = {"theorem": THEOREM}
+EXPLORERS = {"theorem": THEOREM, "wave": WAVE}

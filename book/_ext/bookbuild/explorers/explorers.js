@@ -6,10 +6,11 @@
   // A screen reader would read every sentence that a moving slider passes.
   const REST = 300; // milliseconds
 
-  /** Three significant digits, as the build writes them. */
+  /** A number in three significant digits, as the build writes it. */
   function number(value, digits = 3) {
-    const plain = Math.abs(value) < 5e-7 ? 0 : Number(value.toPrecision(digits));
-    return String(plain).replace("-", "\u2212");
+    const plain = Math.abs(value) < 5e-7 ? 0 : value;
+    const text = plain.toLocaleString("en", { maximumSignificantDigits: digits });
+    return text.replace("-", "\u2212");
   }
 
   function count(value) {
@@ -43,6 +44,28 @@
       const points = Array.from(xs, (x, i) => this.point(x, ys[i]));
       this.find(name).setAttribute("d", points.length ? `M${points.join("L")}` : "");
     }
+
+    dots(name, xs, ys) {
+      const points = Array.from(xs, (x, i) => `M${this.point(x, ys[i])}h0`);
+      this.find(name).setAttribute("d", points.join(""));
+    }
+
+    /** A picture from levels between 0 and 1, one list for grey, three for colour. */
+    image(name, [height, width], channels) {
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [width, height];
+      const context = canvas.getContext("2d");
+      const picture = context.createImageData(width, height);
+      picture.data.fill(255);
+      for (let c = 0; c < 3; c++) {
+        // Bytes of an image data array are cut off at 0 and 255.
+        channels[c % channels.length].forEach((level, i) => {
+          picture.data[4 * i + c] = Math.floor(255 * level + 0.5);
+        });
+      }
+      context.putImageData(picture, 0, 0);
+      this.find(name).setAttribute("href", canvas.toDataURL());
+    }
   }
 
   function placer(axis) {
@@ -53,6 +76,7 @@
   }
 
   const SIDE = 32; // of the images of the theorem's figure
+  const WAVE_SIDE = 64;
   const LOWEST = 1e-4; // sensitivity on its logarithmic axis
 
   /** Sensitivity against frequency on images of a power law, in units where D |b*|² = 1. */
@@ -99,7 +123,30 @@
     return (strength / edgePower) ** (1 / alpha);
   }
 
-  const DRAW = { theorem: drawTheorem };
+  /** One wave: its two spikes on the frequency plane, and its picture. */
+  function drawWave([plane, picture], { ky, kx, phase }) {
+    const length = Math.hypot(ky, kx);
+    const shape = [WAVE_SIDE, WAVE_SIDE];
+    const middle = WAVE_SIDE / 2;
+    const step = length ? WAVE_SIDE / length ** 2 / 2 : 0; // along ω, half a wavelength
+    plane.curve("direction", [0, kx], [0, ky]);
+    plane.dots("spikes", [kx, -kx], [ky, -ky]);
+    const levels = fs.wave(shape, ky, kx, (phase * Math.PI) / 180).map((value) => (1 + value) / 2);
+    picture.image("wave", shape, [levels]);
+    picture.curve("length", [-1, 1].map((end) => middle + end * step * kx),
+      [-1, 1].map((end) => middle + end * step * ky));
+
+    const head = `ω = (${number(ky)}, ${number(kx)}), phase ${number(phase)}°: `;
+    if (length === 0) return `${head}no wave but a constant, and one spike, at DC.`;
+    const angle = ((Math.atan2(ky, kx) * 180) / Math.PI + 180) % 180;
+    return (
+      `${head}${number(length)} cycles/image. Crests are ${number(WAVE_SIDE / length)} pixels apart, ` +
+      `along a line turned ${number(angle)}° clockwise from the horizontal. Two spikes, at ` +
+      `(${number(ky)}, ${number(kx)}) and (${number(-ky)}, ${number(-kx)}).`
+    );
+  }
+
+  const DRAW = { theorem: drawTheorem, wave: drawWave };
 
   /** Value that a slider stands for; some move along a logarithmic scale. */
   function valueOf(slider) {
@@ -115,7 +162,7 @@
     function redraw() {
       for (const slider of sliders) {
         const digits = slider.dataset.scale === "log" ? 3 : 5;
-        const text = [number(valueOf(slider), digits), slider.dataset.unit].join(" ").trim();
+        const text = number(valueOf(slider), digits) + slider.dataset.unit;
         slider.parentElement.querySelector("output").value = text;
         slider.setAttribute("aria-valuetext", text);
       }

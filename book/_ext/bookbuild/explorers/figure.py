@@ -28,7 +28,7 @@ class Control:
 
     def html(self, value):
         """Return the slider with its label, and the value beside it."""
-        text = f"{number(value, 3 if self.log else 5)} {self.unit}".strip()
+        text = number(value, 3 if self.log else 5) + self.unit
         return (
             f'<label><span>{self.label}</span><input type="range" name="{self.name}"'
             f' min="{self.low:g}" max="{self.high:g}" step="{self.step:g}"'

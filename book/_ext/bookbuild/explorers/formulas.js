@@ -70,5 +70,15 @@ window.freqsense = (() => {
     return kappa * (depth - 2) * bracket ** ((2 * (depth - 1)) / depth);
   }
 
-  return { signedFrequencies, onGrid, radialFrequency, lawPower, predict, threshold };
+  /** A wave of amplitude 1 and a phase in radians at each pixel. */
+  function wave([height, width], ky, kx, phase) {
+    return Float64Array.from({ length: height * width }, (_, i) => {
+      const turns = (ky * Math.floor(i / width)) / height + (kx * (i % width)) / width;
+      return Math.cos(2 * Math.PI * turns + phase);
+    });
+  }
+
+  return {
+    signedFrequencies, onGrid, radialFrequency, lawPower, predict, threshold, wave,
+  };
 })();

@@ -1,8 +1,13 @@
 """Plots of the live figures as SVG, on axes that the page's script reads and keeps."""
 
+import base64
 import html
+import io
 import math
 from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
 
 # The blue, green, black, vermilion and purple of Okabe and Ito, as in freqsense.plotting.
 BLUE, GREEN, BLACK, RED, PURPLE = "#0072B2", "#009E73", "#000000", "#D55E00", "#CC79A7"
@@ -15,12 +20,12 @@ def number(value, digits=3):
     """Write a number with three significant digits, without exponent.
 
     >>> number(0.04), number(-12.34), number(1024), number(1e-9)
-    ('0.04', '\u221212.3', '1020', '0')
+    ('0.04', '\u221212.3', '1,020', '0')
     """
     if abs(value) < 5e-7:
         return "0"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
-    text = f"{float(f'%.{digits}g' % value):.{max(decimals, 0)}f}"
+    text = f"{float(f'%.{digits}g' % value):,.{max(decimals, 0)}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return text.replace("-", "\N{MINUS SIGN}")
 
@@ -72,6 +77,21 @@ class Panel:
         style = {"fill": "none", "stroke-width": 2.2, "d": path and f"M{path}"} | style
         self.marks.append(tag("path", name, style))
 
+    def dots(self, name, xs, ys, color):
+        """Draw dots at points: lines of no length with round ends."""
+        points = ("M{:.2f} {:.2f}h0".format(*self.at(x, y)) for x, y in zip(xs, ys, strict=True))
+        style = {"stroke": color, "stroke-width": 7, "stroke-linecap": "round"}
+        self.marks.append(tag("path", name, style | {"d": "".join(points)}))
+
+    def image(self, name, levels):
+        """Fill the plot with a picture of levels from 0 to 1, (H, W) or (H, W, 3)."""
+        picture, file = Image.fromarray(as_bytes(levels)), io.BytesIO()
+        picture.save(file, format="PNG")
+        address = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+        place = {"x": self.left, "y": TOP, "width": self.width, "height": self.height}
+        style = {"preserveAspectRatio": "none", "href": address}
+        self.marks.append(tag("image", name, place | style))
+
     def text(self, name, x, y, words, **style):
         """Write words at a place of the drawing, in its own units."""
         style = {"x": x, "y": y, "fill": BLACK} | style
@@ -89,7 +109,7 @@ class Panel:
 
     def _title(self):
         style = {"x": self.left + self.width / 2, "y": 18, "text-anchor": "middle"}
-        return tag("text", "", style, self.title)
+        return tag("text", "title", style, self.title)
 
     def _frame(self):
         """Return axes, ticks and labels."""
@@ -118,6 +138,15 @@ class Panel:
 def _tick(name, x, y, label, anchor):
     style = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "font-size": 12}
     return tag("text", name, style, label)
+
+
+def as_bytes(levels):
+    """Return levels from 0 to 1 as bytes, those beyond cut off.
+
+    >>> as_bytes([-1, 0.5, 1]).tolist()
+    [0, 128, 255]
+    """
+    return np.floor(255 * np.clip(levels, 0, 1) + 0.5).astype(np.uint8)
 
 
 def tag(element, name, attributes, content=""):
