@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,16 +79,16 @@ def compare(
             measured = bench.measure(network)
         measurements.append(replace(measured, name=name))
     rows = compare_measurements(measurements)
-    warnings = [f"{m.name}: {text}" for m in measurements for text in m.warnings]
-    warnings += _doubt_likeness(measurements)
-    contents = _describe_comparison(measurements, rows, warnings, per_pixel)
+    doubts = [f"{m.name}: {text}" for m in measurements for text in m.warnings]
+    doubts += _doubt_likeness(measurements)
+    contents = _describe_comparison(measurements, rows, doubts, per_pixel)
     target = _choose_folder(output, "comparison", _COMPARED, force)
     write_together(target, contents, force=force)
     _print_table(rows)
     lines = {line for each in measurements if (line := each.pictures_slope()) is not None}
     if len(lines) == 1:
         print(f"pictures: slope of their amplitude {_slope_text(lines.pop())}")
-    _print_doubts(measurements, warnings)
+    _print_doubts(measurements, doubts)
     print(f"written: {target}/{', '.join(contents)}")
 
 
@@ -118,10 +120,16 @@ class _Bench:
         self.described: dict[str, Any] = {"architecture": architecture, "width": width}
         self.options = options | {"output_key": _as_key(output_key), "progress": True}
         self.pictures: datasets.ImageBatches | None = None
+        self.warned: list[str] = []
         as_device(device)
 
     def measure(self, network: str | None, **more: Any) -> Measurement:
-        """Measure the network of a file, of --model, or of both."""
+        """Measure the network of a file, of --model, or of both; keep what is warned of."""
+        with _listen(self.warned):
+            measured = self._measure(network, **more)
+        return replace(measured, settings=measured.settings | {"warned": list(self.warned)})
+
+    def _measure(self, network: str | None, **more: Any) -> Measurement:
         path, factory = _as_network(network, self.model)
         content = None if path is None else read_file(path, self.trust)
         needed = None if content is None else needed_sides(content)
@@ -184,6 +192,20 @@ class _Bench:
     def _check_channels(self, network: Network) -> None:
         if network.channels not in (1, 3):
             raise ValueError(f"pictures have 1 or 3 channels, the network takes {network.channels}")
+
+
+@contextmanager
+def _listen(warned: list[str]) -> Iterator[None]:
+    """Keep the warnings that are shown."""
+    show = warnings.showwarning
+
+    def keep(message: Warning | str, *where: Any, **more: Any) -> None:
+        warned.append(" ".join(str(message).split()))
+        show(message, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = keep
+        yield
 
 
 def _as_network(network: str | None, model: str | None) -> tuple[Path | None, str | None]:
@@ -322,7 +344,7 @@ def _describe(measured: Measurement, per_pixel: bool) -> dict[str, bytes]:
 
 
 def _describe_comparison(
-    measurements: list[Measurement], rows: list[dict], warnings: list[str], per_pixel: bool
+    measurements: list[Measurement], rows: list[dict], doubts: list[str], per_pixel: bool
 ) -> dict[str, bytes]:
     # Networks of several sizes have their own cycles/image.
     several = len({m.map.values.shape[1:] for m in measurements}) > 1
@@ -335,7 +357,7 @@ def _describe_comparison(
         "compare.csv": _as_csv(rows),
         "compare.png": _as_png(draw),
         "profiles.csv": _as_csv([row for m in measurements for row in _profile_rows(m)]),
-        "summary.json": _as_json({"networks": summaries, "table": rows, "warnings": warnings}),
+        "summary.json": _as_json({"networks": summaries, "table": rows, "warnings": doubts}),
     }
 
 
@@ -437,11 +459,11 @@ def _slope_text(line: Slope) -> str:
     return f"{line.slope:.3f} +/- {line.stderr:.3f}"
 
 
-def _print_doubts(measurements: list[Measurement], warnings: list[str]) -> None:
+def _print_doubts(measurements: list[Measurement], doubts: list[str]) -> None:
     for note in dict.fromkeys(note for measured in measurements for note in measured.notes):
         print(f"note: {note}")
-    for warning in warnings:
-        print(f"warning: {warning}")
+    for doubt in doubts:
+        print(f"warning: {doubt}")
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -267,6 +267,14 @@ def test_what_ends_early_sees_every_class(own, pictures, succeed):
     assert "10 pictures of both" in said and "pictures: slope" in said
 
 
+def test_what_is_warned_of_is_kept(own, succeed):
+    draw("some", ["a.png", "b.png"])
+    Image.effect_noise((SIDE, SIDE), 50).convert("RGB").save("some/grey.png")
+    succeed("measure", own[0] / "weights.pt", "some", *MAKE, "--until", "0.001")
+    grey, ran_out = json.loads(Path("measurement/summary.json").read_text())["warned"]
+    assert "grey.png" in grey and "ran out" in ran_out
+
+
 # Networks
 
 
