@@ -21,19 +21,19 @@ _LONGEST_VALUE = 80  # characters of a value that is shown in a message
 
 def as_tensor(values: object, name: str) -> Tensor:
     """Return a dense tensor of native numbers, on its gradient tape, or say what came instead."""
-    check_array(values, name)
-    if isinstance(values, Tensor):
-        plain = values.resolve_conj().resolve_neg()
+    given = check_array(values, name)
+    if isinstance(given, Tensor):
+        plain = given.resolve_conj().resolve_neg()
         return plain if type(plain) is Tensor else plain.as_subclass(Tensor)
-    array = np.asarray(values.astype(values.dtype.newbyteorder("="), copy=False))
+    array = np.asarray(given.astype(given.dtype.newbyteorder("="), copy=False))
     # PyTorch refuses steps backwards or between numbers, and warns of read-only memory (a memory
     # map, say); nothing here writes to its input.
     strange = any(step < 0 or step % array.itemsize for step in array.strides)
     return torch.from_numpy(array.copy() if strange or not array.flags.writeable else array)
 
 
-def check_array(values: object, name: str) -> None:
-    """Raise unless values are a dense tensor, or a numpy array of numbers none of which is masked.
+def check_array(values: object, name: str) -> Tensor | np.ndarray:
+    """Return a dense tensor or a numpy array of numbers, none of them masked, and refuse others.
 
     Nothing is copied, and no number is looked at: a memory map can be checked so as a whole.
     """
@@ -45,6 +45,7 @@ def check_array(values: object, name: str) -> None:
         hint = ": convert it with .to_numpy()" if hasattr(values, "to_numpy") else ""
         kind = type(values).__name__
         raise TypeError(f"{name} must be a torch tensor or a numpy array, got {kind}{hint}")
+    return values
 
 
 def _check_numpy(values: np.ndarray, name: str) -> None:
@@ -298,7 +299,7 @@ def describe(value: object) -> str:
     return text if short else f"a value of type {type(value).__name__}"
 
 
-def as_device(device: object, name: str = "device") -> torch.device:
+def as_device(device: str | torch.device, name: str = "device") -> torch.device:
     """Return a device that is here and holds numbers."""
     try:
         found = torch.empty(0, device=device).device

@@ -70,7 +70,8 @@ def as_map(B: object) -> Tensor:
 def check_hermitian(B: Tensor) -> None:
     """Raise if a map (H, W, K, C) is, beyond rounding, none that real weights can realise."""
     flat = B.detach().flatten(0, 1)  # (D, K, C)
-    mirrored = flat[rings(tuple(B.shape[:2])).mirror.to(B.device)].conj()
+    mirror = rings((B.shape[0], B.shape[1])).mirror.to(B.device)
+    mirrored = flat[mirror].conj()
     if (flat - mirrored).abs().max() > ROUNDING * flat.abs().max():
         raise ValueError(
             "B must be Hermitian, B(-ω) the conjugate of B(ω): real weights have no other"

@@ -189,7 +189,7 @@ def _balanced_factors(B: Tensor, depth: int) -> list[Tensor]:
     """Factors S^(1/L) V*, S^(1/L), ..., U S^(1/L) of B, conjugate at -ω: B = last ... first."""
     if depth == 1:
         return [B]
-    ring = rings(tuple(B.shape[:2]))
+    ring = rings((B.shape[0], B.shape[1]))
     flat = B.flatten(0, 1)  # (D, K, C)
     u, sigma, vh = torch.linalg.svd(flat, full_matrices=False)
     own = ring.mirror == torch.arange(len(flat))  # real matrices, to be factored as such

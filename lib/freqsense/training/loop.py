@@ -407,7 +407,7 @@ def _check_patience(patience: int | None, validation: object) -> None:
             raise ValueError(f"patience={patience} needs validation=(images, labels), got None")
 
 
-def _as_place(device: object, autocast: bool, dtype: torch.dtype) -> torch.device:
+def _as_place(device: str | torch.device, autocast: bool, dtype: torch.dtype) -> torch.device:
     """Where to train, if autocast and the dtype of the weights allow it."""
     if as_flag(autocast, "autocast") and dtype != torch.float32:
         raise TypeError(f"autocast needs a model in float32, got {dtype}")
