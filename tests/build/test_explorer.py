@@ -105,7 +105,7 @@ def test_a_figure_without_the_script_says_what_it_shows(name):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(2.5, "2.5"), (-0.125, "−0.125"), (12345.0, "12300"), (0.00012344, "0.000123"), (0.0, "0")],
+    [(2.5, "2.5"), (-0.125, "−0.125"), (12345.0, "12,300"), (0.00012344, "0.000123"), (0.0, "0")],
 )
 def test_numbers_have_three_digits_and_a_true_minus(value, text):
     assert number(value) == text

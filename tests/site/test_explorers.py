@@ -8,7 +8,7 @@ import torch
 from bookbuild.explorer import FILES, SCRIPTS
 from bookbuild.explorers import EXPLORERS
 
-from freqsense import fourier, theory
+from freqsense import filters, fourier, images, theory
 
 # Numbers pass to the page and back as decimals of full length; only arithmetic differs.
 CLOSE = 1e-6
@@ -29,8 +29,9 @@ def formulas(browser):
         calls = [[a.flatten().tolist() if hasattr(a, "tolist") else a for a in c] for c in calls]
         found = tab.evaluate(
             f"""calls => calls.map(args => {{
-                const found = freqsense.{function}(...args);
-                return typeof found === "number" ? [found] : Array.from(found);
+                const fs = window.freqsense, found = ({function})(...args);
+                if (typeof found === "number") return [found];
+                return found.re ? [...found.re, ...found.im] : [...found];
             }})""",
             calls,
         )
@@ -52,10 +53,10 @@ def largest_difference(found, expected):
 
 @pytest.mark.parametrize("shape", [*SHAPES, (1, 5), (4, 10)])
 def test_frequencies_are_those_of_the_library(formulas, shape):
-    (radius,) = formulas("radialFrequency", [[shape]])
+    (radius,) = formulas("fs.radialFrequency", [[shape]])
     assert largest_difference([radius], [fourier.radial_frequency(shape)]) < CLOSE
     ky, kx = fourier.frequencies(shape)
-    signed = formulas("signedFrequencies", [[side] for side in shape])
+    signed = formulas("fs.signedFrequencies", [[side] for side in shape])
     assert largest_difference(signed, [ky[:, 0], kx[0]]) == 0
 
 
@@ -85,7 +86,7 @@ def test_sensitivity_is_that_of_the_library_silent_frequencies_included(formulas
                 calls.append([power, power * teacher, setting])
                 expected.append(predict(power, power * teacher, setting))
                 silent += int((expected[-1][power > 0] == 0).sum())
-    found = formulas("predict", calls)
+    found = formulas("fs.predict", calls)
     assert largest_difference(found, expected) < CLOSE
     off = [[np.asarray(r).ravel() == 0 for r in rs] for rs in (found, expected)]
     assert all(np.array_equal(a, b) for a, b in zip(*off, strict=True))
@@ -99,19 +100,19 @@ def test_the_threshold_is_that_of_the_library_and_sensitivity_jumps_there(formul
     edges = [
         theory.threshold(b, weight_decay=s["decay"], depth=depth, n_pixels=n) for b, n, s in cases
     ]
-    found = formulas("threshold", [[b, s] for b, _, s in cases])
+    found = formulas("fs.threshold", [[b, s] for b, _, s in cases])
     assert largest_difference(found, edges) < CLOSE
     if depth > 2:
         around = [np.array([edge * (1 - 1e-9), edge * (1 + 1e-9)]) for edge in edges]
         powers = zip(around, cases, strict=True)
-        r = formulas("predict", [[s, s * b, setting] for s, (b, _, setting) in powers])
+        r = formulas("fs.predict", [[s, s * b, setting] for s, (b, _, setting) in powers])
         jumps = [[0, theory.jump(b, depth)] for b, _, _ in cases]
         assert largest_difference(r, jumps) < CLOSE
 
 
 def test_powers_of_a_law_have_unit_variance_and_its_exponent(formulas):
     cases = [[shape, alpha] for shape in SHAPES for alpha in (0, 0.7, 3)]
-    for (shape, alpha), power in zip(cases, formulas("lawPower", cases), strict=True):
+    for (shape, alpha), power in zip(cases, formulas("fs.lawPower", cases), strict=True):
         radius = fourier.radial_frequency(shape).numpy().ravel()
         assert power[0] == 0 and abs(power.mean() - 1) < CLOSE
         scaled = power[1:] * radius[1:] ** alpha
@@ -123,13 +124,57 @@ WAVES = [(0, 0, 0.0), (3, -2, 0.5), (0, 1, -2.0), (-2, 3, 3.0)]
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_wave_is_the_real_part_of_a_mode_of_the_library(formulas, shape):
-    found = formulas("wave", [[shape, *wave] for wave in WAVES])
+    found = formulas("fs.wave", [[shape, *wave] for wave in WAVES])
     size = math.sqrt(math.prod(shape))  # a mode has unit norm
     turned = [
         (size * fourier.fourier_mode(shape, ky, kx) * np.exp(1j * phase)).real
         for ky, kx, phase in WAVES
     ]
     assert largest_difference(found, turned) < CLOSE
+
+
+def noise(shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def filter_by(formulas, gain, images, number):
+    """Filter images by a gain that takes a shape and one number."""
+    function = f"(x, s, a) => fs.filtered(fs.transform(x, s), {gain}(s, a), s)"
+    return formulas(function, [[image, list(image.shape), number] for image in images])
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (5, 12), (64, 64)])
+def test_transforms_are_those_of_the_library(formulas, shape):
+    image = noise(shape)
+    (found,) = formulas("fs.transform", [[image, shape]])
+    xhat = fourier.fft2(image)
+    assert largest_difference([found], [torch.stack([xhat.real, xhat.imag])]) < CLOSE
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.7, 2.0, 4.0])
+def test_a_field_is_the_library_s_of_the_same_noise(formulas, alpha):
+    def fields(exponent):
+        return [images.gaussian_field(1, shape=s, alpha=exponent, seed=5)[0, 0] for s in SHAPES]
+
+    # At α = 0 a field is the noise without DC, scaled back to unit variance.
+    white = [field.double() * (1 - 1 / field.numel()) ** 0.5 for field in fields(0.0)]
+    found = filter_by(formulas, "fs.fieldGain", white, alpha)
+    assert largest_difference(found, fields(alpha)) < CLOSE
+
+
+@pytest.mark.parametrize("delta", [-0.5, 0.0, 0.3, 2.0])
+def test_recolouring_is_the_library_s(formulas, delta):
+    pictures = [noise(shape) for shape in SHAPES]
+    found = filter_by(formulas, "fs.recolorGain", pictures, delta)
+    expected = [filters.recolor(x[None, None], delta)[0, 0] for x in pictures]
+    assert largest_difference(found, expected) < CLOSE
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (5, 12)])
+def test_ring_means_are_those_of_the_library(formulas, shape):
+    values = noise(shape).square()
+    (found,) = formulas("fs.ringMeans", [[values, shape]])
+    assert largest_difference([found], [fourier.radial_average(values).mean]) < CLOSE
 
 
 # Figures

@@ -1,6 +1,7 @@
 """The live figures of the book, by the name that the directive takes."""
 
+from .field import FIELD
 from .theorem import THEOREM
 from .wave import WAVE
 
-EXPLORERS = {"theorem": THEOREM, "wave": WAVE}
+EXPLORERS = {"theorem": THEOREM, "wave": WAVE, "field": FIELD}

@@ -17,6 +17,11 @@
     return value.toLocaleString("en");
   }
 
+  /** Bytes that the build has written as text. */
+  function bytes(text) {
+    return Float64Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  }
+
   function spread(low, high, n) {
     return Float64Array.from({ length: n }, (_, i) => low * (high / low) ** (i / (n - 1)));
   }
@@ -77,6 +82,11 @@
 
   const SIDE = 32; // of the images of the theorem's figure
   const WAVE_SIDE = 64;
+  const FIELD_SIDE = 64;
+  const LOOKS = [
+    [0.5, "noise, each pixel for itself"], [1.5, "grain"], [2.5, "clouds, as rough as photographs"],
+    [Infinity, "smooth hills"],
+  ];
   const LOWEST = 1e-4; // sensitivity on its logarithmic axis
 
   /** Sensitivity against frequency on images of a power law, in units where D |b*|² = 1. */
@@ -146,7 +156,30 @@
     );
   }
 
-  const DRAW = { theorem: drawTheorem, wave: drawWave };
+  /** A Gaussian field of power |ω|^-α, always of the same noise, and its spectrum. */
+  function drawField([picture, spectrum], { alpha }, data) {
+    const shape = [FIELD_SIDE, FIELD_SIDE];
+    data.transform ??= fs.transform(bytes(data.noise).map((byte) => byte / 32 - 4), shape);
+    const gain = fs.fieldGain(shape, alpha);
+    const law = fs.lawPower(shape, alpha);
+    picture.image("field", shape, [fs.filtered(data.transform, gain, shape).map((v) => 0.5 + v / 6)]);
+    const ks = spread(1, FIELD_SIDE / 2, 2);
+    spectrum.curve("law", ks, ks.map((k) => law[1] * k ** -alpha));
+    const means = fs.ringMeans(fs.powerOf(data.transform, gain), shape);
+    spectrum.dots("rings", Array.from(means.keys()).slice(1), means.slice(1));
+
+    const radius = fs.radialFrequency(shape);
+    const coarse = law.reduce((sum, power, i) => sum + (radius[i] <= 4 ? power : 0), 0);
+    const look = LOOKS.find(([end]) => alpha < end)[1];
+    const smaller = alpha ? `${number((FIELD_SIDE / 2) ** alpha)} times smaller than` : "as large as";
+    return (
+      `α = ${number(alpha)}: ${look}. At ${FIELD_SIDE / 2} cycles/image power is ${smaller} at 1; on ` +
+      `average, waves of at most 4 cycles/image hold ${number((100 * coarse) / law.length)} % of ` +
+      "the variance."
+    );
+  }
+
+  const DRAW = { theorem: drawTheorem, wave: drawWave, field: drawField };
 
   /** Value that a slider stands for; some move along a logarithmic scale. */
   function valueOf(slider) {
@@ -156,6 +189,7 @@
   function start(box) {
     const panels = Array.from(box.querySelectorAll("svg"), (svg) => new Panel(svg));
     const sliders = Array.from(box.querySelectorAll("input[type=range]"));
+    const data = JSON.parse(box.querySelector("script").textContent);
     const says = box.querySelector(".explorer-says");
     let resting;
 
@@ -167,7 +201,7 @@
         slider.setAttribute("aria-valuetext", text);
       }
       const values = Object.fromEntries(sliders.map((slider) => [slider.name, valueOf(slider)]));
-      const sentence = DRAW[box.dataset.explorer](panels, values);
+      const sentence = DRAW[box.dataset.explorer](panels, values, data);
       clearTimeout(resting);
       if (says.textContent === sentence) return;
       resting = setTimeout(() => { says.textContent = sentence; }, REST);

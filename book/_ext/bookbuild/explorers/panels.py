@@ -149,6 +149,11 @@ def as_bytes(levels):
     return np.floor(255 * np.clip(levels, 0, 1) + 0.5).astype(np.uint8)
 
 
+def as_text(levels):
+    """Return bytes as text, the first of them the first of the image."""
+    return base64.b64encode(np.ascontiguousarray(levels, np.uint8).tobytes()).decode("ascii")
+
+
 def tag(element, name, attributes, content=""):
     """Write an SVG element.
 
