@@ -2,7 +2,7 @@
 
 import os
 
-from . import card, docstrings, explorer, freshness, gate, mathjax, names
+from . import card, docstrings, explorer, freshness, gate, markup, mathjax, names
 
 
 def setup(app):
@@ -13,6 +13,7 @@ def setup(app):
     # fast on arrays of this size.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     app.connect("config-inited", freshness.drop_stale_outputs)
+    app.connect("config-inited", markup.use_templates)
     app.connect("builder-inited", mathjax.copy_script)
     app.add_directive("page-card", card.PageCard)
     app.connect("doctree-resolved", card.fill_times)
@@ -22,6 +23,8 @@ def setup(app):
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", docstrings.convert_docstring)
     app.connect("doctree-resolved", names.link_names)
+    # After the theme has put its functions into the context.
+    app.connect("html-page-context", markup.repair_page, priority=900)
     app.connect("build-finished", gate.require_executed_notebooks)
     app.connect("build-finished", gate.forget_environment_after_warnings)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
