@@ -164,8 +164,7 @@ def test_pictures_without_power_cost_no_measurement(fields):
 
 def test_what_ends_early_tells_of_the_images_it_used(fields):
     net = batchnorm_net()
-    batches = [fields[start : start + 10] for start in range(0, 40, 10)]
-    measured = measure_network(net, batches, until=0.5, n_untrained=1)
+    measured = measure_network(net, fields, until=0.5, n_untrained=1, batch_size=10)
     assert measured.map.n_images == 10
     first = measure_network(net, fields[:10], n_untrained=1)
     torch.testing.assert_close(measured.pictures.mean, first.pictures.mean)

@@ -8,11 +8,13 @@ import sys
 import tomllib
 
 import pytest
+import torch
 import yaml
 from bookbuild.mathjax import find_script
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from PIL import Image
 
 WORKFLOWS = ["tests", "book", "weekly", "linkcheck"]
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -159,11 +161,34 @@ def test_the_readmes_numbers_have_been_measured(text):
     assert not re.search(r"MEASURE_|OVERVIEW_", text("README.md"))
 
 
+def readmes_examples(text):
+    return re.findall(r"```python\n(.*?)```", text("README.md"), re.S)
+
+
 def test_the_readmes_example_runs(text):
-    (example,) = re.findall(r"```python\n(.*?)```", text("README.md"), re.S)
+    example, _ = readmes_examples(text)
     names = {}
     exec(example, names)
     assert abs(names["law"].alpha - 2) < 4 * names["law"].alpha_stderr
+
+
+def test_the_readmes_network_is_measured(text, tmp_path, monkeypatch, capsys):
+    _, example = readmes_examples(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "mymodule.py").write_text(
+        "from torch import nn\n"
+        "def build():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 2, 5, 8), nn.AdaptiveAvgPool2d(2), nn.Flatten())\n"
+    )
+    import mymodule
+
+    torch.save(mymodule.build().state_dict(), "weights.pt")
+    (tmp_path / "pictures").mkdir()
+    for index in range(3):
+        Image.effect_noise((224, 224), 50).convert("RGB").save(f"pictures/{index}.png")
+    exec(example, {})
+    assert "'n_images': 3" in capsys.readouterr().out
 
 
 def test_mathjax_is_the_released_file(text):
