@@ -8,7 +8,7 @@ import torch
 from bookbuild.explorer import FILES, SCRIPTS
 from bookbuild.explorers import EXPLORERS
 
-from freqsense import filters, fourier, images, theory
+from freqsense import filters, fourier, images, layers, theory
 
 # Numbers pass to the page and back as decimals of full length; only arithmetic differs.
 CLOSE = 1e-6
@@ -175,6 +175,23 @@ def test_ring_means_are_those_of_the_library(formulas, shape):
     values = noise(shape).square()
     (found,) = formulas("fs.ringMeans", [[values, shape]])
     assert largest_difference([found], [fourier.radial_average(values).mean]) < CLOSE
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (5, 12)])
+@pytest.mark.parametrize("size", [(3, 3), (2, 5), (1, 4)])
+def test_a_kernel_s_transfer_function_is_the_library_s(formulas, shape, size):
+    layer = layers.CircularConv2d(1, 1, size, bias=False).double().requires_grad_(False)
+    layer.weight.copy_(noise(size))
+    (found,) = formulas("fs.transfer", [[layer.weight, size, shape]])
+    expected = layers.transfer_function(layer, shape)[..., 0, 0]
+    assert largest_difference([found], [torch.stack([expected.real, expected.imag])]) < CLOSE
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shifting_puts_dc_where_the_library_of_arrays_does(formulas, shape):
+    values = noise(shape)
+    (found,) = formulas("fs.shifted", [[values, shape]])
+    assert np.array_equal(found, torch.fft.fftshift(values).numpy().ravel())
 
 
 # Figures

@@ -1,7 +1,8 @@
 """The live figures of the book, by the name that the directive takes."""
 
 from .field import FIELD
+from .kernel import KERNEL
 from .theorem import THEOREM
 from .wave import WAVE
 
-EXPLORERS = {"theorem": THEOREM, "wave": WAVE, "field": FIELD}
+EXPLORERS = {"theorem": THEOREM, "wave": WAVE, "field": FIELD, "kernel": KERNEL}

@@ -83,6 +83,7 @@
   const SIDE = 32; // of the images of the theorem's figure
   const WAVE_SIDE = 64;
   const FIELD_SIDE = 64;
+  const KERNEL_SIDE = 32;
   const LOOKS = [
     [0.5, "noise, each pixel for itself"], [1.5, "grain"], [2.5, "clouds, as rough as photographs"],
     [Infinity, "smooth hills"],
@@ -179,7 +180,39 @@
     );
   }
 
-  const DRAW = { theorem: drawTheorem, wave: drawWave, field: drawField };
+  /** 1, 2 or 5 times a power of ten, the end of an axis. */
+  function roundUp(largest) {
+    if (largest < 1e-9) return 1;
+    const unit = 10 ** Math.floor(Math.log10(largest));
+    return [1, 2, 5, 10].map((k) => k * unit).find((end) => end >= largest * (1 - 1e-9));
+  }
+
+  /** Size of a kernel's transfer function on the frequency plane, and along its two axes. */
+  function drawKernel([map, slice], taps) {
+    const kernel = Array.from({ length: 9 }, (_, i) => taps[`w${i}`]);
+    const shape = [KERNEL_SIDE, KERNEL_SIDE];
+    const { re, im } = fs.transfer(kernel, [3, 3], shape);
+    const size = re.map((value, i) => Math.hypot(value, im[i]));
+    const largest = Math.max(...size);
+    const top = roundUp(largest);
+    map.image("size", shape, [fs.shifted(size.map((value) => value / top), shape)]);
+    map.find("title").textContent = `|T|: black 0, white ${number(top)}`;
+    const ks = Array.from({ length: KERNEL_SIDE / 2 + 1 }, (_, k) => k);
+    slice.curve("across", ks, ks.map((k) => size[k] / top));
+    slice.curve("down", ks, ks.map((k) => size[k * KERNEL_SIDE] / top));
+    slice.svg.querySelectorAll('[data-name="y-tick"]').forEach((tick, i) => {
+      tick.textContent = number((i * top) / 2);
+    });
+    const end = KERNEL_SIDE / 2;
+    const at = [0, end, end * KERNEL_SIDE, end * KERNEL_SIDE + end].map((i) => number(size[i]));
+    return (
+      `|T| is ${at[0]} at DC, ${at[1]} at the finest upright stripes, (0, ${end}), ${at[2]} at the ` +
+      `finest level ones, (${end}, 0), and ${at[3]} at the finest checkerboard, (${end}, ${end}); ` +
+      `its largest value is ${number(largest)}.`
+    );
+  }
+
+  const DRAW = { theorem: drawTheorem, wave: drawWave, field: drawField, kernel: drawKernel };
 
   /** Value that a slider stands for; some move along a logarithmic scale. */
   function valueOf(slider) {

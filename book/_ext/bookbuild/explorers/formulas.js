@@ -154,8 +154,31 @@ window.freqsense = (() => {
     return total.map((sum, ring) => sum / number[ring]);
   }
 
+  /** Transfer function {re, im} of a kernel at each frequency; its middle lies on the pixel. */
+  function transfer(kernel, [rows, columns], shape) {
+    const [middleRow, middleColumn] = [rows, columns].map((taps) => Math.floor((taps - 1) / 2));
+    const sum = (part) => onGrid(shape, (ky, kx) =>
+      kernel.reduce((total, weight, i) => {
+        const down = Math.floor(i / columns) - middleRow;
+        const across = (i % columns) - middleColumn;
+        const turns = (ky * down) / shape[0] + (kx * across) / shape[1];
+        return total + weight * part(2 * Math.PI * turns);
+      }, 0));
+    return { re: sum(Math.cos), im: sum(Math.sin) };
+  }
+
+  /** The same grid with DC in the middle. */
+  function shifted(values, [height, width]) {
+    return values.map((_, i) => {
+      const row = (Math.floor(i / width) + Math.ceil(height / 2)) % height;
+      const column = ((i % width) + Math.ceil(width / 2)) % width;
+      return values[row * width + column];
+    });
+  }
+
   return {
     signedFrequencies, onGrid, radialFrequency, lawPower, predict, threshold, wave,
     transform, filtered, powerOf, fieldGain, recolorGain, ringMeans,
+    transfer, shifted,
   };
 })();
