@@ -322,6 +322,12 @@ def test_networks_that_cannot_be_measured(networks, pictures, fail, body, said):
     assert written(".") == ["nets_of_mine.py"] or "__pycache__" in written(".")
 
 
+def test_a_wrong_network_is_told_before_pictures_are_read(own, fail, monkeypatch):
+    monkeypatch.setattr(datasets, "image_folder", None)
+    Path("many").mkdir()
+    assert "their_networks:nobody" in fail("measure", "many", "--model", "their_networks:nobody")
+
+
 def test_a_network_without_an_untrained_twin_is_told_so(networks, pictures, fail):
     networks(
         "class Own(nn.Module):\n"
