@@ -8,7 +8,7 @@ import torch
 from bookbuild.explorer import FILES, SCRIPTS
 from bookbuild.explorers import EXPLORERS
 
-from freqsense import filters, fourier, images, layers, theory
+from freqsense import filters, fourier, images, layers, sensitivity, theory
 
 # Numbers pass to the page and back as decimals of full length; only arithmetic differs.
 CLOSE = 1e-6
@@ -192,6 +192,24 @@ def test_shifting_puts_dc_where_the_library_of_arrays_does(formulas, shape):
     values = noise(shape)
     (found,) = formulas("fs.shifted", [[values, shape]])
     assert np.array_equal(found, torch.fft.fftshift(values).numpy().ravel())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_slope_is_the_library_s(formulas, shape):
+    values = noise(shape).square() + 0.1
+    profile = fourier.radial_average(values)
+    last = len(profile.mean) - 1
+    (found,) = formulas("fs.slope", [[profile.frequency[1:], profile.mean[1:]]])
+    assert abs(found[0] - sensitivity.slope(profile, 1, last).slope) < CLOSE
+
+
+@pytest.mark.parametrize("delta", [-1.0, 0.0, 1.5])
+def test_power_after_a_gain_is_that_of_the_recoloured_image(formulas, delta):
+    pictures = [noise(shape) for shape in SHAPES]
+    function = "(x, s, a) => fs.powerOf(fs.transform(x, s), fs.recolorGain(s, a))"
+    found = formulas(function, [[x, list(x.shape), delta] for x in pictures])
+    recolored = [filters.recolor(x[None, None], delta) for x in pictures]
+    assert largest_difference(found, [fourier.fft2(x).abs().square() for x in recolored]) < CLOSE
 
 
 # Figures

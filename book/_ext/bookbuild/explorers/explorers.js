@@ -84,10 +84,8 @@
   const WAVE_SIDE = 64;
   const FIELD_SIDE = 64;
   const KERNEL_SIDE = 32;
-  const LOOKS = [
-    [0.5, "noise, each pixel for itself"], [1.5, "grain"], [2.5, "clouds, as rough as photographs"],
-    [Infinity, "smooth hills"],
-  ];
+  const PHOTO_SIDE = 64;
+  const FIT_TO = 16; // last ring of the slope of power, in cycles/image
   const LOWEST = 1e-4; // sensitivity on its logarithmic axis
 
   /** Sensitivity against frequency on images of a power law, in units where D |b*|² = 1. */
@@ -171,7 +169,7 @@
 
     const radius = fs.radialFrequency(shape);
     const coarse = law.reduce((sum, power, i) => sum + (radius[i] <= 4 ? power : 0), 0);
-    const look = LOOKS.find(([end]) => alpha < end)[1];
+    const look = data.looks.find(([end]) => alpha < end)[1];
     const smaller = alpha ? `${number((FIELD_SIDE / 2) ** alpha)} times smaller than` : "as large as";
     return (
       `α = ${number(alpha)}: ${look}. At ${FIELD_SIDE / 2} cycles/image power is ${smaller} at 1; on ` +
@@ -212,7 +210,49 @@
     );
   }
 
-  const DRAW = { theorem: drawTheorem, wave: drawWave, field: drawField, kernel: drawKernel };
+  /** A photograph with its amplitudes multiplied by |ω|^δ, at the variance that it had. */
+  function drawRecolored([picture, spectrum], { delta }, data) {
+    const shape = [PHOTO_SIDE, PHOTO_SIDE];
+    data.transforms ??= photoTransforms(data.photo, shape);
+    const plain = fs.recolorGain(shape, 0);
+    const gain = fs.recolorGain(shape, delta);
+    const [before, after] = [plain, gain].map((g) => meanPower(data.transforms, g));
+    const scale = sumWithoutDC(before) / sumWithoutDC(after);
+    const kept = gain.map((value, i) => (i === 0 ? value : value * Math.sqrt(scale)));
+    picture.image("photo", shape, data.transforms.map((x) => fs.filtered(x, kept, shape)));
+
+    const rings = fs.ringMeans(meanPower(data.transforms, kept), shape).slice(1);
+    spectrum.curve("power", rings.map((_, i) => i + 1), rings);
+    const radius = fs.ringMeans(fs.radialFrequency(shape), shape).slice(1, FIT_TO + 1);
+    const slopes = [fs.ringMeans(before, shape).slice(1), rings].map((means) =>
+      number(fs.slope(radius, means.slice(0, FIT_TO))));
+    const look = data.looks.find(([end]) => delta < end)[1];
+    return (
+      `δ = ${number(delta)}: ${look}. From 1 to ${FIT_TO} cycles/image the slope of log power is ` +
+      `${slopes[1]}; that of the photograph is ${slopes[0]}.`
+    );
+  }
+
+  /** Transforms of red, green and blue, which the build has written pixel by pixel. */
+  function photoTransforms(text, shape) {
+    const levels = bytes(text).map((byte) => byte / 255);
+    return [0, 1, 2].map((c) => fs.transform(levels.filter((_, i) => i % 3 === c), shape));
+  }
+
+  /** Power at each frequency after a gain, mean over channels. */
+  function meanPower(transforms, gain) {
+    const powers = transforms.map((x) => fs.powerOf(x, gain));
+    return powers[0].map((_, i) => powers.reduce((sum, power) => sum + power[i], 0) / powers.length);
+  }
+
+  function sumWithoutDC(power) {
+    return power.reduce((sum, value, i) => sum + (i > 0 ? value : 0), 0);
+  }
+
+  const DRAW = {
+    theorem: drawTheorem, wave: drawWave, field: drawField, kernel: drawKernel,
+    recolor: drawRecolored,
+  };
 
   /** Value that a slider stands for; some move along a logarithmic scale. */
   function valueOf(slider) {

@@ -1,7 +1,5 @@
 """A Gaussian field of power |ω|^-α: how an exponent looks."""
 
-import math
-
 import numpy as np
 import torch
 
@@ -14,11 +12,12 @@ from .theorem import law_power
 SIDE, SEED = 64, 3
 SHAPE = (SIDE, SIDE)
 
+# How fields look up to an exponent.
 LOOKS = (
     (0.5, "noise, each pixel for itself"),
     (1.5, "grain"),
     (2.5, "clouds, as rough as photographs"),
-    (math.inf, "smooth hills"),
+    (99, "smooth hills"),
 )
 
 COLUMNS = Axis("column (pixels)", 0, SIDE, {0: "0", SIDE: str(SIDE)})
@@ -65,5 +64,7 @@ def describe(alpha, law):
 
 
 FIELD = LiveFigure(
-    (Control("alpha", "exponent α of power", 0, 4, 0.1, 2),), draw, data={"noise": as_text(NOISE)}
+    (Control("alpha", "exponent α of power", 0, 4, 0.1, 2),),
+    draw,
+    data={"noise": as_text(NOISE), "looks": LOOKS},
 )

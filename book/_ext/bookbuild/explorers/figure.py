@@ -46,7 +46,7 @@ class LiveFigure:
     draw : function of the sliders' values; returns the panels and the sentence that says what is
         to be seen in them
     presets : values of sliders by the label of the button that sets them
-    data : numbers that the script needs, under their names
+    data : numbers and words that the script needs, under their names
     """
 
     controls: tuple[Control, ...]

@@ -176,9 +176,20 @@ window.freqsense = (() => {
     });
   }
 
+  /** Slope of the straight line through log y against log x. */
+  function slope(xs, ys) {
+    const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const centred = (values) => {
+      const logs = Array.from(values, Math.log);
+      return logs.map((value) => value - mean(logs));
+    };
+    const [x, y] = [centred(xs), centred(ys)];
+    return mean(x.map((value, i) => value * y[i])) / mean(x.map((value) => value ** 2));
+  }
+
   return {
     signedFrequencies, onGrid, radialFrequency, lawPower, predict, threshold, wave,
     transform, filtered, powerOf, fieldGain, recolorGain, ringMeans,
-    transfer, shifted,
+    transfer, shifted, slope,
   };
 })();
