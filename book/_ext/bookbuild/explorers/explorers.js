@@ -91,38 +91,44 @@
   /** Sensitivity against frequency on images of a power law, in units where D |b*|² = 1. */
   function drawTheorem([powers, answers], { alpha, decay, depth }) {
     const law = fs.lawPower([SIDE, SIDE], alpha);
-    const strength = law[1]; // at one cycle/image
     const setting = { decay, depth, pixels: 1 };
-    const answer = (s) => fs.predict(s, s, setting);
-    const edgePower = fs.threshold(1, setting);
-    const edge = edgeOf(strength, edgePower, alpha);
+    const powerAt = (k) => law[1] * k ** -alpha; // law[1] is at one cycle/image
+    const answer = (power) => fs.predict(power, power, setting);
+    const threshold = fs.threshold(1, setting);
+    const edge = edgeOf(law[1], threshold, alpha);
+
     const ks = spread(1, SIDE / 2, 161);
-    const heard = ks.filter((k) => k < edge);
-    const r = answer(heard.map((k) => strength * k ** -alpha));
-    const drops = edge > 1 && edge < SIDE / 2;
-    const jump = Math.max(depth - 2, 0) / Math.max(depth - 1, 1);
-    const first = Math.min(Math.max(edge, 1), SIDE / 2);
-    const mark = depth === 1 ? decay : edgePower;
-
-    powers.curve("power", ks, ks.map((k) => strength * k ** -alpha));
+    const mark = threshold || decay;
+    powers.curve("power", ks, ks.map(powerAt));
     powers.curve("mark", [1, SIDE / 2], [mark, mark]);
-    powers.find("marked").textContent = depth === 1 ? "λ: half heard" : "s*: below, ignored";
-    answers.curve("sensitivity", drops ? [...heard, edge] : heard, drops ? [...r, jump] : r);
-    answers.curve("drop", drops ? [edge, edge] : [], [jump, LOWEST]);
-    for (const panel of [powers, answers]) {
-      const [low, high] = [panel.svg.dataset.y.split(" ")[1], panel.svg.dataset.y.split(" ")[2]];
-      panel.curve("off", [first, SIDE / 2, SIDE / 2, first], [high, high, low, low].map(Number));
-    }
+    powers.find("marked").textContent = depth === 1 ? "dashed: λ" : "dashed: threshold s*";
+    const heard = ks.filter((k) => k < edge);
+    drawAnswer(answers, heard, answer(heard.map(powerAt)), edge, depth);
+    for (const panel of [powers, answers]) shadeSilence(panel, edge);
 
-    const map = answer(law);
-    const off = map.filter((value, i) => i > 0 && value === 0).length;
-    const [r1, r8] = answer([strength, strength * 8 ** -alpha]);
+    const off = answer(law).filter((r, i) => i > 0 && r === 0).length;
+    const [near, far] = answer([1, 8].map(powerAt));
     const smaller = alpha ? `${number(8 ** alpha)} times smaller` : "as large";
     return (
-      `Depth ${depth}, λ = ${number(decay)}, α = ${number(alpha)}: the network has ${number(r1)} of ` +
-      `its teacher's sensitivity at 1 cycle/image and ${number(r8)} at 8, where power is ` +
-      `${smaller}. Switched off: ${count(off)} of ${count(SIDE ** 2 - 1)} waves.`
+      `Depth ${depth}, λ = ${number(decay)}, α = ${number(alpha)}: the network has ` +
+      `${number(near)} of its teacher's sensitivity at 1 cycle/image and ${number(far)} at 8, ` +
+      `where power is ${smaller}. Switched off: ${count(off)} of ${count(SIDE ** 2 - 1)} waves.`
     );
+  }
+
+  /** The network's sensitivity, which ends at the edge, from depth 3 on with a jump. */
+  function drawAnswer(panel, heard, r, edge, depth) {
+    const jump = Math.max(depth - 2, 0) / Math.max(depth - 1, 1);
+    const drops = edge > 1 && edge < SIDE / 2;
+    panel.curve("sensitivity", drops ? [...heard, edge] : heard, drops ? [...r, jump] : r);
+    panel.curve("drop", drops ? [edge, edge] : [], [jump, LOWEST]);
+  }
+
+  /** Grey over the frequencies to which the network has no sensitivity. */
+  function shadeSilence(panel, edge) {
+    const first = Math.min(Math.max(edge, 1), SIDE / 2);
+    const [low, high] = panel.svg.dataset.y.split(" ").slice(1).map(Number);
+    panel.curve("off", [first, SIDE / 2, SIDE / 2, first], [high, high, low, low]);
   }
 
   /** Radial frequency from which on power lies below the threshold. */

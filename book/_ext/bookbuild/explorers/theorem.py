@@ -59,8 +59,8 @@ def draw_power(power, ks, mark, depth, edge):
     shade_silence(panel, edge)
     panel.curve("mark", [1, SIDE / 2], [mark, mark], stroke=RED, **{"stroke-dasharray": "6 4"})
     panel.curve("power", ks, power, stroke=BLUE)
-    words = "λ: half heard" if depth == 1 else "s*: below, ignored"
-    panel.text("marked", 326, 44, words, fill=RED, **{"text-anchor": "end"})
+    words = "dashed: λ" if depth == 1 else "dashed: threshold s*"
+    panel.text("marked", 326, 44, words, **{"text-anchor": "end"})
     return panel
 
 
