@@ -12,19 +12,22 @@ function nameToggles() {
   }
 }
 
-// A formula wider than its column scrolls, so a keyboard must be able to stop at it. Its width
-// changes with the screen, and when the block around it is unfolded.
-function reachWideFormulas() {
-  const observer = new ResizeObserver((changes) => {
-    for (const { target } of changes) {
-      if (target.scrollWidth > target.clientWidth + 1 && target.clientWidth) {
-        target.tabIndex = 0;
-      } else {
-        target.removeAttribute("tabindex");
-      }
-    }
-  });
-  document.querySelectorAll("mjx-container").forEach((formula) => observer.observe(formula));
+// A formula wider than its column scrolls, so a keyboard must be able to stop at it.
+function setTabStop(formula) {
+  // One that stands in a line of text, or in a folded block, has no width of its own to scroll in.
+  if (formula.clientWidth && formula.scrollWidth > formula.clientWidth) {
+    formula.tabIndex = 0;
+  } else {
+    formula.removeAttribute("tabindex");
+  }
+}
+
+// Its width changes with the screen, and when the block around it is unfolded.
+function watchFormulas() {
+  const formulas = document.querySelectorAll("mjx-container");
+  const observer = new ResizeObserver((changes) => changes.forEach((c) => setTabStop(c.target)));
+  formulas.forEach(setTabStop);
+  formulas.forEach((formula) => observer.observe(formula));
 }
 
 // Paper is white and cannot be unfolded.
@@ -45,5 +48,5 @@ function prepareForPaper() {
 }
 
 addEventListener("DOMContentLoaded", nameToggles);
-addEventListener("load", () => window.MathJax?.startup?.promise.then(reachWideFormulas));
+addEventListener("load", () => window.MathJax?.startup?.promise.then(watchFormulas));
 prepareForPaper();
