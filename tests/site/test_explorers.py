@@ -280,7 +280,7 @@ POSITIONS = {
     ],
     "wave": [{"ky": 0.0, "kx": 0.0, "phase": 60.0}, {"ky": -16.0, "kx": 1.0, "phase": -90.0}],
     "field": [{"alpha": 0.0}, {"alpha": 4.0}],
-    "kernel": [{f"w{k}": 0.0 for k in range(9)}, EXPLORERS["kernel"].presets["sharpen"]],
+    "kernel": [{f"w{k}": 0.0 for k in range(9)}, *EXPLORERS["kernel"].presets.values()],
     "recolor": [{"delta": -1.0}, {"delta": 0.0}, {"delta": 2.0}],
 }
 MOVES = [(name, move) for name, moves in POSITIONS.items() for move in [{}, *moves]]
