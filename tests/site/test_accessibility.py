@@ -9,8 +9,8 @@ from built import PAGES
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 FAULTS = Path(__file__).with_name("faults.js").read_text(encoding="utf-8")
 COLOURS = ["color-contrast", "link-in-text-block"]
-# A page differs between the themes in its colours alone, and between widths in what scrolls; every
-# rule in every view would take a minute a page.
+# A page differs between the themes in its colours alone, and between widths in what scrolls; on a
+# long page every rule takes seconds.
 COLOURS_ONLY = {"runOnly": COLOURS}
 SCROLLING_ONLY = {"runOnly": ["scrollable-region-focusable"]}
 # `region` is slow and never serious; that a label says what the button shows is a rule on trial.
