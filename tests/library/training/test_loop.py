@@ -166,7 +166,6 @@ def test_training_under_no_grad():
         assert len(run().loss) == 1
 
 
-@pytest.mark.parametrize("training", [True, False])
 class Seen(nn.Module):
     """Keeps the sizes of the batches that it is trained on."""
 
@@ -218,6 +217,7 @@ def test_rates_beyond_the_range_of_the_weights(name):
             run(class_net(), x, y, epochs=3, optimizer=optimizer, **{name: 1e19})
 
 
+@pytest.mark.parametrize("training", [True, False])
 def test_validation_is_in_eval_mode_and_the_mode_comes_back(training):
     x, y = two_classes(60)
     model = class_net().train(training)
