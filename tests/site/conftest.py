@@ -56,16 +56,28 @@ def browser():
 
 @pytest.fixture(scope="session")
 def visits(browser, address):
-    """Open a page in a view, or give back the tab where it is open already."""
+    """Open a page in a view, in place of the one before, or give back the tab that is open."""
     opened = {}
 
     def visit(name, width=1280, scheme="light"):
         key = (name, width, scheme)
         if key not in opened:
+            for _, left in [opened.popitem() for _ in tuple(opened)]:
+                left.tab.close()
             opened[key] = open_page(browser, address, *key)
         return opened[key]
 
     return visit
+
+
+def pytest_collection_modifyitems(items):
+    """Test one view after another: a tab takes a tenth of a gigabyte, and there are hundreds."""
+    items.sort(key=view_of)
+
+
+def view_of(item):
+    told = item.callspec.params if hasattr(item, "callspec") else {}
+    return told.get("name", ""), told.get("width", 1280), told.get("scheme", "light")
 
 
 def open_page(browser, address, name, width, scheme):
