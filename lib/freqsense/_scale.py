@@ -32,7 +32,8 @@ def binary_scales(values: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     tiny = torch.finfo(values.dtype).tiny
     size = values.detach().abs().amax(dim, keepdim=True)
     size = size.nan_to_num(nan=1.0, posinf=1.0).clamp(tiny, 0.25 / tiny)  # inverses are in range
-    return 0.5 * size / torch.frexp(size).mantissa
+    # In this order no step is a denormal number, which PyTorch can be told to flush to zero.
+    return size / torch.frexp(size).mantissa * 0.5
 
 
 def check_range(values: Tensor, name: str) -> None:

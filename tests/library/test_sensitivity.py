@@ -854,3 +854,14 @@ def test_only_modules_are_settled():
         settle_batchnorm(lambda x: x, noise(4, 1, 8, 8))
     plain = nn.Linear(2, 2)
     assert settle_batchnorm(plain, noise(4, 1, 2, 2).float()) is plain  # none to settle
+
+
+def test_a_silent_network_is_silent_where_denormals_are_flushed():
+    """As they are once something has been trained."""
+    torch.set_flush_denormal(True)
+    try:
+        for average in ("rms", "mean"):
+            found = measure_sensitivity(lambda x: 0 * fan(3)(x), noise(5, 1, 6, 6), average=average)
+            assert found.values.max() == found.stderr.max() == 0
+    finally:
+        torch.set_flush_denormal(False)
