@@ -278,7 +278,7 @@ def test_quantized_tensors_are_not_read(net, path):
 
 
 @pytest.mark.parametrize(
-    "huge", [{"width": 10**9}, {"shape": (10**9, 16, 16)}, {"n_outputs": 10**12}]
+    "huge", [{"width": 10**7}, {"shape": (10**7, 16, 16)}, {"n_outputs": 10**7}]
 )
 def test_a_huge_network_is_refused_before_it_takes_memory(path, huge):
     weights = write_ours(path).state_dict()
@@ -286,7 +286,7 @@ def test_a_huge_network_is_refused_before_it_takes_memory(path, huge):
     assert "must fit " in refusal(path, model=None)
     torch.save(weights, path)
     named = {"architecture": "conv_actually-4", "width": 10**9, "sides": (16, 16)}
-    assert "of a network that can be built" in refusal(path, model=None, **named)
+    assert "width must be at most" in refusal(path, model=None, **named)
     with pytest.raises(ValueError, match="channels must be between 1 and 1000, got 1000000000"):
         open_network(path, model=make_net, sides=SIDES, channels=10**9)
 

@@ -651,7 +651,7 @@ def unused(x):
         ((NET, IMAGES, CLASSES[:2]), ValueError, r"labels must have shape \(3, .* got \(2,\)"),
         ((NET, IMAGES, CLASSES[:, None]), TypeError, r"classes \(N,\), got .*\(3, 1"),
         ((NET, IMAGES, CLASSES.float()), TypeError, "integer classes .* got torch.float32"),
-        ((NET, IMAGES, CLASSES == 0), TypeError, "got bool"),
+        ((NET, IMAGES, CLASSES == 0), TypeError, "got torch.bool"),
         ((NET, IMAGES, CLASSES + 1), ValueError, "between 0 and K - 1 = 2, got 1 to 3"),
         ((NET, IMAGES, CLASSES - 1), ValueError, "between 0 and K - 1 = 2, got -1 to 1"),
         ((ONE, IMAGES, CLASSES), ValueError, r"-1 or \+1 for a model of one output, got 0"),
