@@ -8,6 +8,10 @@ from built import PAGES
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 FAULTS = Path(__file__).with_name("faults.js").read_text(encoding="utf-8")
+# A button fades from one theme's colours to the other's as the page loads.
+SETTLED = """() => Promise.all(document.getAnimations()
+    .filter((each) => each.effect.getComputedTiming().endTime < Infinity)
+    .map((each) => each.finished.catch(() => null)))"""
 COLOURS = ["color-contrast", "link-in-text-block"]
 # A page differs between the themes in its colours alone, and between widths in what scrolls; on a
 # long page every rule takes seconds.
@@ -31,6 +35,7 @@ KINDS = ["book/images/waves", "book/theorem/representation-cost", "book/referenc
 
 def serious_faults(tab, runs):
     """Run axe-core and list what it calls serious or critical."""
+    tab.evaluate(SETTLED)
     tab.evaluate(AXE)
     found = []
     for options in runs:
