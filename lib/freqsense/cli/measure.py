@@ -133,7 +133,8 @@ class _Bench:
         path, factory = _as_network(network, self.model)
         content = None if path is None else read_file(path, self.trust)
         needed = None if content is None else needed_sides(content)
-        if factory is not None:  # a wrong one is told before all pictures are read
+        if factory is not None and self.pictures is None:
+            # A wrong one is told before all pictures are read.
             make_network(path, content, None, factory=factory, **self.described)
         pictures, shape = self._open_pictures(needed)
         opened = make_network(
