@@ -4,10 +4,11 @@ import torch
 
 from freqsense import filters, fourier, images, sensitivity
 
+from .field import COLUMNS, RADIUS, ROWS, SIDE
 from .figure import Control, LiveFigure
 from .panels import BLACK, BLUE, Axis, Panel, as_bytes, as_text, number
 
-SIDE, FACTOR = 64, 8
+FACTOR = 8  # by which the photograph is shrunk to SIDE pixels
 FIT_TO = 16  # last ring of the slope of power, in cycles/image
 
 # How the photograph looks up to an exponent.
@@ -19,11 +20,6 @@ LOOKS = (
     (99, "outlines and grain alone"),
 )
 
-COLUMNS = Axis("column (pixels)", 0, SIDE, {0: "0", SIDE: str(SIDE)})
-ROWS = Axis("row (pixels)", SIDE, 0, {0: "0", SIDE: str(SIDE)})
-RADIUS = Axis(
-    "radial frequency (cycles/image)", 0.9, 40, {1: "1", 4: "4", 16: "16", 32: "32"}, log=True
-)
 POWER = Axis("power", 1e-6, 100, {1e-6: "10⁻⁶", 1e-4: "10⁻⁴", 0.01: "0.01", 1: "1"}, log=True)
 
 
