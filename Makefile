@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test site-test linkcheck bench notebooks figures lock lint clean
+.PHONY: help book test site-test linkcheck bench notebooks format figures lock lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ bench: $(READY)  ## time the library against what one would otherwise write
 
 notebooks: $(READY)  ## write the .ipynb twin beside every page that holds code
 	$(BIN)/python tools/twins.py
+
+format: $(READY)  ## format the code cells of every page
+	$(BIN)/python tools/format_pages.py
 
 figures: $(READY)  ## copy the figures of the README out of the built book
 	$(BIN)/python tools/overview.py
