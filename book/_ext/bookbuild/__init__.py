@@ -2,7 +2,22 @@
 
 import os
 
-from . import card, docstrings, explorer, freshness, gate, markup, mathjax, names
+from . import (
+    card,
+    check,
+    docstrings,
+    explorer,
+    freshness,
+    gate,
+    level,
+    limits,
+    markup,
+    mathjax,
+    message,
+    names,
+    record,
+    times,
+)
 
 
 def setup(app):
@@ -15,8 +30,19 @@ def setup(app):
     app.connect("config-inited", freshness.drop_stale_outputs)
     app.connect("config-inited", markup.use_templates)
     app.connect("builder-inited", mathjax.copy_script)
+    app.connect("builder-inited", record.start_record)
+    app.connect("doctree-read", record.note_page)
+    app.connect("env-purge-doc", record.forget_page)
+    app.connect("env-updated", record.name_summing_pages)
+    app.connect("env-updated", limits.check_limits)
+    app.add_directive("message", message.Message)
     app.add_directive("page-card", card.PageCard)
     app.connect("doctree-resolved", card.fill_times)
+    app.add_directive("book-times", times.BookTimes)
+    app.connect("doctree-resolved", times.fill_table)
+    app.add_directive("check", check.Check)
+    check.add_nodes(app)
+    app.connect("doctree-resolved", level.show_levels)
     app.add_directive("explorer", explorer.ExplorerDirective)
     app.connect("builder-inited", explorer.copy_files)
     app.connect("html-page-context", explorer.load_files)
@@ -27,4 +53,4 @@ def setup(app):
     app.connect("html-page-context", markup.repair_page, priority=900)
     app.connect("build-finished", gate.require_executed_notebooks)
     app.connect("build-finished", gate.forget_environment_after_warnings)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

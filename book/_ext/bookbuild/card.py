@@ -3,9 +3,7 @@
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-WORDS_PER_MINUTE = 200
-# A line of code, or a displayed formula, takes about as long as a short sentence.
-WORDS_PER_LINE = 8
+from . import outline
 
 
 class PageCard(SphinxDirective):
@@ -24,10 +22,19 @@ class PageCard(SphinxDirective):
 
 
 def fill_times(app, doctree, docname):
-    """Write the times into the card, once the page's execution is on record."""
+    """Write the times into the card, once all pages have been read."""
     for line in doctree.findall(nodes.paragraph):
         if "page-times" in line["classes"]:
-            line += nodes.Text(times_sentence(reading_minutes(doctree), runtime(app.env, docname)))
+            line += nodes.Text(times_sentence(*page_times(app, docname)))
+            line += nodes.Text(code_sentence(runtime(app.env, docname)))
+
+
+def page_times(app, docname):
+    """Return the minutes of a page, and those of everything on it and below it."""
+    below = outline.pages_below(app.config.external_site_map, docname)
+    found = app.env.page_contents
+    everything = sum(found[name].everything() for name in (docname, *below) if name in found)
+    return found[docname].reading(), everything, len(found[docname].levels), len(below)
 
 
 def runtime(env, docname):
@@ -36,37 +43,41 @@ def runtime(env, docname):
     return page.get("exec_data", {}).get("runtime")
 
 
-def times_sentence(minutes, seconds):
-    """Say both times in words.
+def times_sentence(reading, everything, n_exercises, n_below):
+    """Say the times of a page in words.
 
-    >>> times_sentence(12, 4.2)
-    'About 12 minutes to read; the code ran in 4 s when this page was built.'
-    >>> times_sentence(1, None)
-    'About 1 minute to read.'
+    >>> times_sentence(11.2, 96.3, 3, 2)
+    'Core 11 minutes, everything 96 minutes: with 3 exercises and the 2 pages below.'
+    >>> times_sentence(25.0, 41.0, 2, 0)
+    'About 25 minutes, everything 41 minutes: with 2 exercises.'
+    >>> times_sentence(0.9, 0.9, 0, 0)
+    'About 1 minute.'
     """
-    reading = f"About {minutes} minute{'' if minutes == 1 else 's'} to read"
+    text = f"{'Core' if n_below else 'About'} {count(reading, 'minute')}"
+    extras = [count(n_exercises, "exercise")] if n_exercises else []
+    extras += [f"the {count(n_below, 'page')} below"] if n_below else []
+    if not extras:
+        return f"{text}."
+    return f"{text}, everything {count(everything, 'minute')}: with {' and '.join(extras)}."
+
+
+def code_sentence(seconds):
+    """Say how long the code ran.
+
+    >>> code_sentence(4.2)
+    ' The code ran in 4 s when this page was built.'
+    """
     if seconds is None:
-        return f"{reading}."
+        return ""
     running = "under 1 s" if seconds < 1 else f"{seconds:.0f} s"
-    return f"{reading}; the code ran in {running} when this page was built."
+    return f" The code ran in {running} when this page was built."
 
 
-def reading_minutes(doctree):
-    """Estimate the minutes a reader needs from the words, code lines and formulas shown."""
-    words = count_words(doctree)
-    return max(1, round(words / WORDS_PER_MINUTE))
+def count(number, thing):
+    """Write a number, at least 1, with its noun.
 
-
-def count_words(node):
-    """Count words below a node; code lines and formulas as their worth in words."""
-    if isinstance(node, nodes.Text):
-        return len(node.split())
-    if isinstance(node, (nodes.raw, nodes.comment)) or "cell_output" in node.get("classes", ()):
-        return 0
-    if isinstance(node, nodes.math):
-        return 1
-    if isinstance(node, nodes.math_block):
-        return WORDS_PER_LINE
-    if isinstance(node, nodes.literal_block):
-        return WORDS_PER_LINE * sum(1 for line in node.astext().splitlines() if line.strip())
-    return sum(count_words(child) for child in node.children)
+    >>> count(0.4, "minute"), count(2, "page")
+    ('1 minute', '2 pages')
+    """
+    number = max(1, round(number))
+    return f"{number} {thing}{'' if number == 1 else 's'}"
