@@ -6,6 +6,7 @@ from . import (
     card,
     check,
     docstrings,
+    execution,
     explorer,
     freshness,
     gate,
@@ -30,6 +31,7 @@ def setup(app):
     app.connect("config-inited", freshness.drop_stale_outputs)
     app.connect("config-inited", markup.use_templates)
     app.connect("builder-inited", mathjax.copy_script)
+    app.connect("env-before-read-docs", execution.run_changed_pages)
     app.connect("builder-inited", record.start_record)
     app.connect("doctree-read", record.note_page)
     app.connect("env-purge-doc", record.forget_page)
