@@ -30,6 +30,13 @@ function watchFormulas() {
   formulas.forEach((formula) => observer.observe(formula));
 }
 
+// A link to something that has moved to another page goes on to it.
+function followMovedAnchor() {
+  const moved = document.getElementById("moved");
+  const target = moved && JSON.parse(moved.textContent)[decodeURIComponent(location.hash.slice(1))];
+  if (target) location.replace(target);
+}
+
 // Paper is white and cannot be unfolded.
 function prepareForPaper() {
   const root = document.documentElement;
@@ -48,5 +55,6 @@ function prepareForPaper() {
 }
 
 addEventListener("DOMContentLoaded", nameToggles);
+addEventListener("DOMContentLoaded", followMovedAnchor);
 addEventListener("load", () => window.MathJax?.startup?.promise.then(watchFormulas));
 prepareForPaper();

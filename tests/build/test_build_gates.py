@@ -49,7 +49,7 @@ TOC = """\
 format: jb-book
 root: book/index
 parts:
-  - caption: Part
+  - caption: Reference
     chapters:
       - file: book/page
 """

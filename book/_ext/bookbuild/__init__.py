@@ -17,6 +17,9 @@ from . import (
     message,
     names,
     record,
+    redirects,
+    status,
+    terms,
     times,
 )
 
@@ -37,11 +40,16 @@ def setup(app):
     app.connect("env-purge-doc", record.forget_page)
     app.connect("env-updated", record.name_summing_pages)
     app.connect("env-updated", limits.check_limits)
+    app.connect("env-updated", redirects.check_addresses)
+    app.connect("html-page-context", redirects.add_moved)
+    app.connect("build-finished", redirects.write_moved_pages)
     app.add_directive("message", message.Message)
     app.add_directive("page-card", card.PageCard)
     app.connect("doctree-resolved", card.fill_times)
     app.add_directive("book-times", times.BookTimes)
     app.connect("doctree-resolved", times.fill_table)
+    app.add_directive("build-status", status.BuildStatus)
+    app.connect("doctree-resolved", status.fill_table)
     app.add_directive("check", check.Check)
     check.add_nodes(app)
     app.connect("doctree-resolved", level.show_levels)
@@ -51,6 +59,8 @@ def setup(app):
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", docstrings.convert_docstring)
     app.connect("doctree-resolved", names.link_names)
+    app.connect("env-updated", terms.collect_terms)
+    app.connect("doctree-resolved", terms.link_terms)
     # After the theme has put its functions into the context.
     app.connect("html-page-context", markup.repair_page, priority=900)
     app.connect("build-finished", gate.require_executed_notebooks)

@@ -30,7 +30,7 @@ def run_changed_pages(app, env, docnames):
         return
     cache = get_cache(config.execution_cache_path)
     waiting = {path: page for path, page in notebooks(env, docnames) if not is_cached(cache, page)}
-    if len(waiting) < 2:
+    if not waiting:
         return
     # A fresh process a page, since a process knows only the largest of all kernels it has had.
     context = multiprocessing.get_context("spawn")

@@ -1,25 +1,29 @@
 """Keep what stands on each page while the book is built, and write again what adds it up."""
 
-from . import contents, outline
+from . import contents, outline, redirects, status
 
 
 def start_record(app):
     """Make room in the environment, which the next build finds again."""
-    if not hasattr(app.env, "page_contents"):
-        app.env.page_contents = {}
+    for name in ("page_contents", "page_anchors"):
+        if not hasattr(app.env, name):
+            setattr(app.env, name, {})
 
 
 def note_page(app, doctree):
     """Look through a page that was read."""
     app.env.page_contents[app.env.docname] = contents.survey(doctree)
+    app.env.page_anchors[app.env.docname] = redirects.anchors(doctree)
 
 
 def forget_page(app, env, docname):
     """Drop a page that is read anew or gone."""
     env.page_contents.pop(docname, None)
+    env.page_anchors.pop(docname, None)
 
 
 def name_summing_pages(app, env):
-    """Name the pages that add up times of others: core pages, and those of the whole book."""
+    """Name the pages that add up others: the landing page, core pages, the status of the build."""
     site_map = app.config.external_site_map
-    return [site_map.root.docname, *outline.core_pages(site_map)]
+    summing = [site_map.root.docname, *outline.core_pages(site_map), status.PAGE]
+    return [page for page in summing if page in env.found_docs]
