@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from freqsense import fourier
+from freqsense import fourier, images
 
 
 def noise(*shape, seed=0, dtype=torch.float64):
@@ -15,6 +15,11 @@ def fields(power, n, seed=0):
     """Stationary Gaussian noise (n, C, H, W) of a given even power (C, H, W)."""
     white = noise(n, *power.shape, seed=seed)
     return fourier.ifft2(power.sqrt() * fourier.fft2(white)).real
+
+
+def colored_noise(n, shape, seed=0):
+    """Fields of a steep spectrum on a bright ground, as photographs are."""
+    return 0.5 + 0.1 * images.gaussian_field(n, shape=shape, alpha=2.0, seed=seed).double()
 
 
 def all_shifts(stack):

@@ -1,4 +1,4 @@
-"""Statements of the page "The DFT in ten minutes" that no function of the library is named for."""
+"""Statements of the page "The discrete Fourier transform"."""
 
 import pytest
 import torch
@@ -25,19 +25,3 @@ def test_thm_orthonormal_modes(shape):
     stray = (torch.exp(1j * (angle[0] + torch.pi * x[0] / width)) / len(gram) ** 0.5).flatten()
     row = modes[(ky == ky.flatten()[0]).flatten()]
     assert ((row.conj() @ stray).abs() > 0.5 / width).all()
-
-
-@pytest.mark.parametrize("n", [12, 15, 64])
-@pytest.mark.parametrize("f", [0.25, 3.5, 5.9])
-def test_eq_leakage(n, f):
-    wave = torch.exp(2j * torch.pi * f * torch.arange(n, dtype=torch.float64) / n)
-    share = fourier.fft2(wave[None])[0].abs().square() / n
-    d = f - fourier.frequencies((1, n))[1][0]
-    theory = (torch.sin(torch.pi * d) / torch.sin(torch.pi * d / n) / n).square()
-    assert torch.allclose(share, theory, atol=TIGHT)
-    assert abs(theory.sum() - 1) < TIGHT  # Parseval
-    least = torch.sin(torch.tensor(torch.pi * f)).square() / n**2
-    assert (share > 0.999 * least).all()  # it lands everywhere
-    whole = torch.exp(2j * torch.pi * 3 * torch.arange(n, dtype=torch.float64) / n)
-    share = fourier.fft2(whole[None])[0].abs().square() / n  # of a whole frequency, nothing leaks
-    assert int((share > TIGHT).sum()) == 1
