@@ -14,9 +14,9 @@ BOOK = ROOT / "book"
 PAGES = twins.toc_pages()
 NOTEBOOKS = [page for page in PAGES if page.exists() and has_code_cells(page.read_text("utf-8"))]
 
-# Pages that explain the book or are looked things up in; the others teach and set exercises.
-UNTAUGHT = {"index", "how-to-read", "glossary", "photographs", "library", "bibliography"}
-CHAPTERS = [page for page in PAGES if page.stem not in UNTAUGHT and page.parent.name != "modules"]
+# The core pages are the chapters of the parts that are read; deeper pages stand under them.
+CORE = twins.core_pages()
+DEEPER = twins.deeper_pages()
 
 OPENING = re.compile(r"^ *(`{3,}|~{3,}|:{3,})\{([\w:-]+)\} *(.*?) *$")
 FENCE = re.compile(r"^ *(`{3,}|~{3,}|:{3,})")

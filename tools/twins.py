@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "book" / "_ext"))
 
 from bookbuild.gate import has_code_cells  # noqa: E402
+from bookbuild.outline import REFERENCE  # noqa: E402
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -40,6 +41,25 @@ def toc_pages(root=ROOT):
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     chapters = [name for part in toc["parts"] for name in files_of(part["chapters"])]
     return [root / f"{name}.md" for name in [toc["root"], *chapters]]
+
+
+def read_parts(root=ROOT):
+    """List the parts of _toc.yml that are read, which leaves out those looked things up in."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    return [part for part in toc["parts"] if part["caption"] != REFERENCE]
+
+
+def core_pages(root=ROOT):
+    """List the chapters of the parts that are read."""
+    chapters = [chapter for part in read_parts(root) for chapter in part["chapters"]]
+    return [root / f"{chapter['file']}.md" for chapter in chapters]
+
+
+def deeper_pages(root=ROOT):
+    """List the pages under these chapters."""
+    chapters = [chapter for part in read_parts(root) for chapter in part["chapters"]]
+    below = [name for chapter in chapters for name in files_of(chapter.get("sections", []))]
+    return [root / f"{name}.md" for name in below]
 
 
 def files_of(entries):

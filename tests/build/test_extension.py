@@ -4,12 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 from bookbuild import mathjax
-from bookbuild.card import reading_minutes
+from bookbuild.contents import survey
 from bookbuild.freshness import fingerprint
 from bookbuild.gate import has_code_cells
 from bookbuild.names import link_names
 from docutils import nodes
 from sphinx.errors import ExtensionError
+from sphinx_proof.nodes import proof_node
 
 
 @pytest.fixture
@@ -64,19 +65,32 @@ def page_of(*children):
     return document
 
 
-def test_reading_time_counts_words_code_and_formulas_but_no_output():
+def reading_minutes(*children):
+    return survey(page_of(*children)).reading()
+
+
+def test_reading_time_counts_words_code_output_and_formulas():
     words = nodes.paragraph("", " ".join(["word"] * 2000))
-    assert reading_minutes(page_of(words)) == 10
-    code = nodes.container("", nodes.literal_block("", "x = 1\n\ny = 2\n" * 100))
-    assert reading_minutes(page_of(words, code)) == 18
-    output = nodes.container("", nodes.literal_block("", "0.1\n" * 1000), classes=["cell_output"])
-    assert reading_minutes(page_of(words, output)) == 10
-    formulas = [nodes.math_block("", r"a = b \\ c") for _ in range(25)]
-    assert reading_minutes(page_of(words, *formulas)) == 11
+    assert reading_minutes(words) == pytest.approx(10)
+    code = nodes.container("", nodes.literal_block("", "x = 1\n\ny = 2\n" * 10))
+    assert reading_minutes(words, code) == pytest.approx(12)
+    output = nodes.container("", nodes.literal_block("", "0.1\n" * 20), classes=["cell_output"])
+    assert reading_minutes(words, output) == pytest.approx(11)
+    formulas = [nodes.math_block("", r"a = b \\ c") for _ in range(4)]
+    assert reading_minutes(words, *formulas) == pytest.approx(12)
 
 
-def test_reading_time_is_at_least_a_minute():
-    assert reading_minutes(page_of()) == 1
+def test_a_proof_is_read_at_a_third_of_the_speed_and_its_formulas_at_half():
+    text = nodes.paragraph("", " ".join(["word"] * 200))
+    assert reading_minutes(proof_node("", text)) == pytest.approx(3)
+    formula = nodes.math_block("", "a")
+    assert reading_minutes(proof_node("", formula)) == pytest.approx(1)
+
+
+def test_what_is_folded_is_counted_apart():
+    text = nodes.paragraph("", " ".join(["word"] * 400))
+    page = survey(page_of(nodes.container("", text, design_component="dropdown")))
+    assert (page.reading(), page.everything()) == (0, pytest.approx(2))
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ import yaml
 from pybtex.database import parse_file
 from sources import (
     BOOK,
-    CHAPTERS,
+    CORE,
+    DEEPER,
     FENCE,
     NOTEBOOKS,
+    OPENING,
     PAGES,
     ROOT,
     closing_line,
@@ -29,7 +31,8 @@ REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["reposito
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=page_name)
 each_notebook = pytest.mark.parametrize("page", NOTEBOOKS, ids=page_name)
-each_chapter = pytest.mark.parametrize("page", CHAPTERS, ids=page_name)
+each_core_page = pytest.mark.parametrize("page", CORE, ids=page_name)
+each_taught_page = pytest.mark.parametrize("page", CORE + DEEPER, ids=page_name)
 
 
 def code_cells(page):
@@ -173,14 +176,47 @@ def test_the_page_names_no_file_of_somebodys_machine(page):
 # Pages with code
 
 
-@each_notebook
-def test_the_page_opens_with_its_card(page):
+@each_taught_page
+def test_the_page_opens_with_its_message_and_its_card(page):
     shown = [d for d in directives(read(page)) if "remove-cell" not in tags(d)]
+    if page in CORE:
+        assert shown.pop(0).name == "message", "the first thing on the page is not its message"
     card = shown[0]
-    assert card.name == "page-card", "the first thing on the page is not its card"
+    assert card.name == "page-card", "the page does not open with its card"
     objectives, prerequisites = split_card(card.body)
-    assert len(re.findall(r"^[-*] ", objectives, re.M)) >= 1, "no list of objectives"
+    n_objectives = len(re.findall(r"^[-*] ", objectives, re.M))
+    assert n_objectives in (range(3, 6) if page in CORE else range(1, 8))
     assert prerequisites.strip(" .*:\n"), "no prerequisites"
+
+
+@each_core_page
+def test_the_card_of_a_core_page_explains_its_symbols(page):
+    (card,) = [d for d in directives(read(page)) if d.name == "page-card"]
+    assert "**Symbols**" in card.body
+
+
+@each_core_page
+def test_a_visible_proof_is_short(page):
+    for directive in directives(unfolded(page)):
+        if directive.name == "prf:proof":
+            lines = [line for line in directive.body.splitlines() if line.strip()]
+            assert len(lines) <= 8, f"the proof after line {directive.line} is long: fold it"
+
+
+def unfolded(page):
+    """The source of a page without its folded blocks and its solutions."""
+    lines, kept, position = read(page).splitlines(), [], 0
+    while position < len(lines):
+        opening = OPENING.match(lines[position])
+        name = opening.group(2) if opening else ""
+        if name in {"dropdown", "solution"}:
+            position = closing_line(lines, position, opening.group(1))
+        elif name == "solution-start":
+            position = next(n for n in range(position, len(lines)) if "{solution-end}" in lines[n])
+        else:
+            kept.append(lines[position])
+        position += 1
+    return "\n".join(kept)
 
 
 def split_card(body):
@@ -211,15 +247,14 @@ def test_the_twin_alone_fetches_the_library_on_colab(page):
         assert "# On Colab " not in text and "!git clone" not in text
 
 
-# Pages that teach
+# Exercises
 
 
-@each_chapter
-def test_two_to_five_exercises_each_with_a_folded_hint_and_a_folded_solution(page):
+@each_taught_page
+def test_each_exercise_has_a_folded_hint_and_a_folded_solution(page):
     found = directives(read(page))
     exercises = [d for d in found if d.name in {"exercise", "exercise-start"}]
     solutions = [d for d in found if d.name in {"solution", "solution-start"}]
-    assert 2 <= len(exercises) <= 5
     assert sorted(d.argument for d in solutions) == sorted(d.options["label"] for d in exercises)
     for solution in solutions:
         assert "dropdown" in solution.options.get("class", ""), f"line {solution.line} is open"
@@ -241,7 +276,7 @@ def exercise_body(page, exercise):
     return "\n".join(lines[start + 1 : end])
 
 
-@each_chapter
+@each_core_page
 def test_the_page_ends_with_a_summary_and_with_what_to_read_next(page):
     found = sections(read(page))
     assert found.get("Summary", "").strip()

@@ -20,6 +20,7 @@ SECONDS = {
     "proof formulas": 4,
     "proof displays": 60,
     "code lines": 6,
+    "output lines": 3,
     "figures": 40,
     "explorers": 60,
     "checks": 20,
@@ -117,12 +118,23 @@ def look_at_figure(figure, contents, counts):
 
 
 def look_at_code(block, contents, counts):
-    """Count lines of code; what a cell has printed is read like code."""
+    """Count lines of code, or of what a cell has printed."""
     lines = [line for line in block.astext().splitlines() if line.strip()]
-    counts["code lines"] += len(lines)
-    if counts is contents.shown and "cell_input" in classes(block.parent):
+    is_input = "cell_input" in classes(block.parent)
+    printed = any("cell_output" in classes(node) for node in ancestors(block))
+    counts["output lines" if printed else "code lines"] += len(lines)
+    if counts is contents.shown and is_input:
         contents.longest_cell = max(contents.longest_cell, len(lines))
         contents.plumbing += [line for line in lines if line.lstrip().startswith(PLUMBING)]
+
+
+def ancestors(node):
+    """List what a node stands in, from the inside out."""
+    found = []
+    while node.parent is not None:
+        node = node.parent
+        found.append(node)
+    return found
 
 
 def classes(node):
