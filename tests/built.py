@@ -12,3 +12,4 @@ REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["reposito
 
 PAGES = [twins.page_name(page) for page in twins.toc_pages()]
 NOTEBOOKS = [twins.page_name(page) for page in twins.notebook_pages()]
+CORE = [twins.page_name(page) for page in twins.core_pages()]

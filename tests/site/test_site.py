@@ -1,10 +1,11 @@
 """The built book as a reader meets it: wide and narrow, light and dark, with a keyboard."""
 
+import json
 import re
 from urllib.parse import unquote, urlparse
 
 import pytest
-from built import NOTEBOOKS, PAGES, REPOSITORY, ROOT, SITE, VIEWS
+from built import CORE, NOTEBOOKS, PAGES, REPOSITORY, ROOT, SITE, VIEWS
 
 # The theme logs these two on every page; neither does harm.
 KNOWN_COMPLAINTS = (
@@ -12,9 +13,12 @@ KNOWN_COMPLAINTS = (
     "Got invalid theme mode",
 )
 PAGE_BYTES = 2_000_000
+CORE_BYTES = 1_000_000
+SCREEN = 768
 PAGE_SECONDS = 90
 
 each_page = pytest.mark.parametrize("name", PAGES)
+each_core_page = pytest.mark.parametrize("name", CORE)
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 each_view = pytest.mark.parametrize(("width", "scheme"), VIEWS)
 
@@ -147,8 +151,8 @@ def test_every_number_from_the_code_is_in_the_sentence(name):
 @each_notebook
 def test_the_card_says_how_long_the_page_takes(name):
     card = re.search(
-        r'<p class="page-times">About \d+ minutes? to read; '
-        r"the code ran in (?:under )?(\d+) s when this page was built\.</p>",
+        r'<p class="page-times">(?:Core|About) \d+ minutes?.*?\.'
+        r" The code ran in (?:under )?(\d+) s when this page was built\.</p>",
         article(name),
     )
     assert card
@@ -178,7 +182,68 @@ def test_the_page_is_small_enough_for_a_slow_connection(name):
     assert total <= PAGE_BYTES, f"{total / 1e6:.1f} MB"
 
 
+# Core pages
+
+
+@each_core_page
+def test_the_first_figure_is_on_the_first_or_second_screen(visits, name):
+    top = visits(name).tab.evaluate(
+        "() => document.querySelector('article figure').getBoundingClientRect().top + scrollY"
+    )
+    assert top < 2 * SCREEN, f"it starts {top / SCREEN:.1f} screens down"
+
+
+@each_core_page
+def test_the_text_of_a_core_page_comes_quickly(name):
+    assert len(html(name).encode()) <= CORE_BYTES
+
+
+@each_core_page
+def test_one_key_or_click_answers_a_check(visits, name):
+    tab = visits(name).tab
+    for check in tab.locator(".check").all():
+        answers = check.locator("details.answer")
+        answers.nth(0).locator("summary").focus()
+        tab.keyboard.press("Enter")
+        answers.nth(1).locator("summary").click()
+        assert answers.evaluate_all("all => all.map(each => each.open)")[:2] == [False, True]
+        words = answers.locator("p").evaluate_all("all => all.map(each => each.textContent)")
+        assert sum(text.startswith("Right.") for text in words) == 1
+        answers.evaluate_all("all => all.forEach(each => each.open = false)")
+
+
 # The book
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("book/start/dft.html", "book/images/dft.html"),
+        ("book/start/notation.html#tab-notation", "book/reference/notation.html#tab-notation"),
+    ],
+)
+def test_an_old_address_leads_to_the_new_one(browser, address, old, new):
+    tab = browser.new_page()
+    tab.goto(f"{address}{old}", wait_until="load")
+    tab.wait_for_url(f"{address}{new}")
+    tab.close()
+
+
+def test_a_link_to_something_that_moved_leads_to_where_it_is(browser, address):
+    moved = [(name, found) for name in CORE if (found := moved_anchors(name))]
+    assert len(moved) > 10
+    for name, anchors in moved:
+        anchor, target = next(iter(anchors.items()))
+        tab = browser.new_page()
+        tab.goto(f"{address}{name}.html#{anchor}", wait_until="domcontentloaded")
+        tab.wait_for_url(re.compile(re.escape(target.removeprefix("../")) + "$"))
+        assert tab.locator(f"[id='{anchor}']").count() == 1
+        tab.close()
+
+
+def moved_anchors(name):
+    found = re.search(r'id="moved">([^<]*)<', html(name))
+    return json.loads(found[1]) if found else {}
 
 
 def test_no_link_inside_the_book_is_dead():
