@@ -46,11 +46,19 @@ function prepareForPaper() {
     theme = root.dataset.theme;
     root.dataset.theme = "light";
     folded = [...document.querySelectorAll("article details:not([open])")];
-    folded.forEach((block) => (block.open = true));
+    // Of the answers to a question one is open at a time, as long as they share a name.
+    folded.forEach((block) => {
+      block.dataset.name = block.getAttribute("name") ?? "";
+      block.removeAttribute("name");
+      block.open = true;
+    });
   });
   addEventListener("afterprint", () => {
     root.dataset.theme = theme;
-    folded.forEach((block) => (block.open = false));
+    folded.forEach((block) => {
+      block.open = false;
+      if (block.dataset.name) block.setAttribute("name", block.dataset.name);
+    });
   });
 }
 

@@ -268,6 +268,16 @@ def test_the_library_by_task_links_to_what_it_names():
     assert len(set(re.findall(r'href="modules/[^"]+#(freqsense\.[^"]+)"', page))) > 100
 
 
+def test_every_notebook_runs_alone_within_its_budget():
+    rows = re.findall(r"<tr.*?</tr>", article("book/reference/status"), re.S)
+    cells = [
+        [re.sub("<[^>]+>", "", cell) for cell in re.findall(r"<p>(.*?)</p>", row)] for row in rows
+    ]
+    measured = [row for row in cells[1:] if row[-1]]
+    assert len(measured) >= len(set(NOTEBOOKS) & set(CORE))
+    assert [row for row in measured if int(row[-2]) > PAGE_SECONDS or int(row[-1]) > 1500] == []
+
+
 def test_the_book_has_its_sliders():
     sliders = sum(article(name).count('type="range"') for name in PAGES)
     assert sliders >= 2
