@@ -1,6 +1,6 @@
 // List what axe-core calls serious or critical on the page at hand, in one run with the options
-// given; the page is afterwards as it was.
-async ({options, onceAKind}) => {
+// given; the page is afterwards as it was. `within` selects a part of the page.
+async ({options, onceAKind, within}) => {
   // The inside of a formula has the colour of the text around it, and there are thousands.
   function emptyFormulas() {
     const formulas = [...document.querySelectorAll("mjx-container svg, mjx-assistive-mml")];
@@ -36,7 +36,7 @@ async ({options, onceAKind}) => {
   }
 
   const restore = [emptyFormulas(), onceAKind ? hideRepeatedText() : () => {}];
-  const {violations} = await axe.run(document, {...options, preload: false});
+  const {violations} = await axe.run(within ?? document, {...options, preload: false});
   restore.forEach((undo) => undo());
   return violations
     .filter(({impact}) => ["serious", "critical"].includes(impact))

@@ -1,27 +1,9 @@
 """Pages that everyone can use: by keyboard, by ear, on paper, without JavaScript."""
 
-from importlib.resources import files
-from pathlib import Path
-
 import pytest
+from axe import COLOURS_ONLY, SCROLLING_ONLY, THE_REST, serious_faults
 from built import PAGES
 
-AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-FAULTS = Path(__file__).with_name("faults.js").read_text(encoding="utf-8")
-# A button fades from one theme's colours to the other's as the page loads.
-SETTLED = """() => Promise.all(document.getAnimations()
-    .filter((each) => each.effect.getComputedTiming().endTime < Infinity)
-    .map((each) => each.finished.catch(() => null)))"""
-COLOURS = ["color-contrast", "link-in-text-block"]
-# A page differs between the themes in its colours alone, and between widths in what scrolls; on a
-# long page every rule takes seconds.
-COLOURS_ONLY = {"runOnly": COLOURS}
-SCROLLING_ONLY = {"runOnly": ["scrollable-region-focusable"]}
-# `region` is slow and never serious; that a label says what the button shows is a rule on trial.
-THE_REST = {
-    "rules": dict.fromkeys([*COLOURS, "region"], {"enabled": False})
-    | {"label-content-name-mismatch": {"enabled": True}}
-}
 RUNS = {
     (1280, "light"): [THE_REST, COLOURS_ONLY],
     (1280, "dark"): [COLOURS_ONLY],
@@ -31,16 +13,6 @@ RUNS = {
 GENERATED = ["genindex", "prf-prf", "py-modindex", "search"]
 # One of each kind: code and sliders, formulas, tables and signatures.
 KINDS = ["book/images/waves", "book/theorem/representation-cost", "book/reference/modules/fourier"]
-
-
-def serious_faults(tab, runs):
-    """Run axe-core and list what it calls serious or critical."""
-    tab.evaluate(SETTLED)
-    tab.evaluate(AXE)
-    found = []
-    for options in runs:
-        found += tab.evaluate(FAULTS, {"options": options, "onceAKind": options is COLOURS_ONLY})
-    return found
 
 
 @pytest.mark.parametrize(("width", "scheme"), RUNS)
