@@ -2,7 +2,7 @@
 
 import json
 import re
-from urllib.parse import unquote, urlparse
+from urllib.parse import quote, unquote, urlparse
 
 import pytest
 from built import CORE, NOTEBOOKS, PAGES, REPOSITORY, ROOT, SITE, VIEWS
@@ -287,6 +287,28 @@ def test_the_first_address_leads_to_the_landing_page(browser, address):
     tab = browser.new_page()
     tab.goto(address, wait_until="load")
     tab.wait_for_url(f"{address}{PAGES[0]}.html")
+    tab.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "written"),
+    [
+        ("λ", r"\\lambda|λ"),
+        ("lambda", r"lambda|λ"),
+        ("Α", r"\\alpha|α"),  # the capital
+        ("|ω|", r"\\omega|ω"),
+        ("omega", r"omega|ω"),
+        ("epsilon", r"epsilon|ε"),
+    ],
+)
+def test_the_search_finds_greek_letters_by_sign_and_by_name(browser, address, query, written):
+    tab = browser.new_page()
+    tab.goto(f"{address}search.html?q={quote(query)}", wait_until="load")
+    tab.wait_for_selector("#search-results li a")
+    links = tab.locator("#search-results li > a").all()
+    names = {urlparse(link.get_attribute("href")).path.removesuffix(".html") for link in links}
+    assert names & set(PAGES)
+    assert [name for name in names & set(PAGES) if not re.search(written, html(name))] == []
     tab.close()
 
 

@@ -18,6 +18,7 @@ from . import (
     names,
     record,
     redirects,
+    search,
     status,
     terms,
     times,
@@ -61,6 +62,7 @@ def setup(app):
     app.connect("doctree-resolved", names.link_names)
     app.connect("env-updated", terms.collect_terms)
     app.connect("doctree-resolved", terms.link_terms)
+    app.add_search_language(search.EnglishAndGreek)
     # After the theme has put its functions into the context.
     app.connect("html-page-context", markup.repair_page, priority=900)
     app.connect("build-finished", gate.require_executed_notebooks)
