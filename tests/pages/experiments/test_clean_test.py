@@ -1,6 +1,5 @@
 """The clean test: its definition, its closed form, what ReLU changes, and the test over seeds."""
 
-import json
 import math
 
 import numpy as np
@@ -8,10 +7,9 @@ import pytest
 import recorded
 import torch
 import xarray
-import yaml
 from tolerances import ATOL, SIGMAS
 
-from freqsense import experiments, fourier, models, theory, training
+from freqsense import experiments, fourier, models, theory
 
 ARCHITECTURES = ("linear_cnn-2", "conv_actually-2", "conv_actually-3-5x5")
 SMALL = {"size": 8, "n_train": 2000, "n_test": 500}
@@ -72,14 +70,6 @@ def test_prop_clean_prediction(alpha):
         assert errors[-1] < 1.5 * float(variance) ** 0.5
     # The limit of many images: four times as many halve the error.
     assert all(1.3 < a / b < 3.2 for a, b in zip(errors, errors[1:], strict=False))
-
-
-def test_a_bias_makes_a_response_cheapest_where_the_exercise_says():
-    beta = torch.linspace(0, 2, 20_001, dtype=torch.float64)
-    price = (1 + beta**2).sqrt() / torch.special.ndtr(beta)
-    assert float(price[0]) == 2
-    assert float(price.min()) == pytest.approx(1.61, abs=0.005)
-    assert float(beta[price.argmin()]) == pytest.approx(0.62, abs=0.005)
 
 
 def test_at_the_smallest_decay_steep_power_leaves_all_networks_short_of_the_flat_limit():
@@ -166,22 +156,6 @@ def test_thm_relu_doubles_decay(seed):
             assert torch.allclose(odd[:50] + odd[50:100], both, atol=ATOL[torch.float64])
 
 
-def test_training_a_relu_network_gets_near_the_doubled_decay_and_not_below():
-    x, y = odd_data(0)
-    bounds = [
-        theory.solve(x, y, weight_decay=w, depth=2, loss="logistic").objective for w in (0.1, 0.2)
-    ]
-    model = relu_network(4, 0)
-    training.minimize(
-        model,
-        lambda m: torch.nn.functional.softplus(-y * m(x)[:, 0]).mean(),
-        weight_decay=0.1,
-        max_iterations=500,
-    )
-    reached = float(relu_objective(model, x, y, 0.1).detach())
-    assert bounds[1] - 1e-9 < reached < bounds[1] + 0.2 * (bounds[1] - bounds[0])
-
-
 # Test A, at reduced size
 
 
@@ -233,19 +207,3 @@ def test_linear_networks_have_the_slope_of_the_exact_minimiser(small_slopes):
         measured = small_slopes["linear_cnn-2", cell, "sensitivity"]
         predicted = small_slopes["linear_cnn-2", cell, "predicted"]
         assert (abs(measured - predicted) < 0.1 + 0.1 * abs(predicted)).all()
-
-
-# The records
-
-
-@pytest.mark.parametrize("name", ["clean", "clean-leaves", "clean-myrtle"])
-def test_the_record_is_complete_and_the_page_names_its_command(name, repository):
-    declared = yaml.safe_load((recorded.RESULTS / f"{name}.yaml").read_text("utf-8"))
-    record = recorded.dataset(name)
-    assert json.loads(record.attrs["missing"]) == []
-    assert json.loads(record.attrs["failures"]) == []
-    for axis, values in declared["grid"].items():
-        assert record[axis].values.tolist() == values
-    assert not record.sensitivity.isnull().any()
-    page = (repository / "book/experiments/clean-test.md").read_text("utf-8")
-    assert f"python -m freqsense sweep results/{name}.yaml --workers 2" in page
