@@ -48,3 +48,13 @@ def moments(shape, seed=0, floor=0.0):
     """Even power (H, W) and a Hermitian cross-spectrum, as real images and targets have."""
     power = floor + fourier.fft2(noise(*shape, seed=seed)).abs().square()
     return power, power * fourier.fft2(noise(*shape, seed=seed + 100)) / math.prod(shape) ** 0.5
+
+
+def relative_power(shape, alpha, n):
+    """Periodograms of Gaussian fields over their true power, (N, H, W); 0 at DC."""
+    law = fourier.radial_frequency(shape).clamp(min=1e-9) ** -alpha
+    law[0, 0] = 0
+    law *= math.prod(shape) / law.sum()
+    fields = images.gaussian_field(n, shape=shape, alpha=alpha, seed=3).double()
+    law[0, 0] = 1
+    return fourier.fft2(fields).abs().square()[:, 0] / law

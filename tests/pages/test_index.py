@@ -5,7 +5,7 @@ import torch
 from draws import noise
 from tolerances import SIGMAS
 
-from freqsense import filters, fourier, images, spectra
+from freqsense import filters, fourier, images
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -30,30 +30,3 @@ def test_a_blur_leaves_of_photographs_more_than_of_noise(size):
     waves = int(fourier.radial_mask((size, size), 0, 4).sum()) / size**2
     assert torch.tensor(shares).median() > 0.5
     assert min(shares) > 2 * waves
-
-
-@pytest.mark.parametrize("alpha", [1.5, 2.0, 2.5])
-def test_octaves_hold_equal_power_at_exponent_two_alone(alpha):
-    radius = fourier.radial_frequency((512, 512))
-    octaves = [
-        float((radius[(radius >= low) & (radius < 2 * low)] ** -alpha).sum())
-        for low in (8, 16, 32, 64)
-    ]
-    for slow, fast in zip(octaves[:-1], octaves[1:], strict=True):
-        assert fast / slow == pytest.approx(2 ** (2 - alpha), rel=0.03)
-
-
-@pytest.mark.parametrize("name", ["camera", "coffee", "grass"])
-def test_shuffled_pixels_have_no_law(name):
-    photograph = images.luminance(images.photographs([name])[name])
-    tiles = images.cut_tiles(photograph, 64)
-    order = torch.argsort(
-        torch.rand(len(tiles), 64 * 64, generator=torch.Generator().manual_seed(0))
-    )
-    shuffled = tiles.flatten(1).gather(1, order).reshape(tiles.shape)
-    assert torch.equal(shuffled.flatten(1).sort().values, tiles.flatten(1).sort().values)
-    before, after = (
-        spectra.fit_power_law(spectra.power_spectrum(stack).radial()[0], fmin=2, fmax=16)
-        for stack in (tiles, shuffled)
-    )
-    assert abs(after.alpha) < 0.2 < 1 < before.alpha
