@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from PIL import Image
 
+import freqsense
+
 WORKFLOWS = ["tests", "book", "weekly", "linkcheck"]
 PYTHONS = ["3.11", "3.12", "3.13"]
 SYSTEMS = [
@@ -110,7 +112,9 @@ def test_every_file_gives_the_same_address(text, project, url):
     assert project["urls"]["Repository"] == url
     assert project["urls"]["Issues"] == f"{url}/issues"
     owner, name = url.split("/")[-2:]
-    assert project["urls"]["Documentation"] == f"https://{owner}.github.io/{name}/"
+    documentation = f"https://{owner}.github.io/{name}/"
+    assert project["urls"]["Documentation"] == documentation
+    assert yaml.safe_load(text("_config.yml"))["html"]["baseurl"] == documentation
     assert yaml.safe_load(text("CITATION.cff"))["repository-code"] == url
     assert f"git clone {url}\n" in text("README.md")
     assert f"{url}/actions/workflows/tests.yml/badge.svg" in text("README.md")
@@ -123,13 +127,21 @@ def test_every_file_gives_the_same_address(text, project, url):
 def test_every_file_gives_the_same_version_title_and_authors(text, project):
     citation = yaml.safe_load(text("CITATION.cff"))
     config = yaml.safe_load(text("_config.yml"))
-    assert citation["version"] == project["version"]
+    assert citation["version"] == project["version"] == freqsense.__version__
     assert citation["title"] == config["title"]
     assert text("README.md").startswith(f"# {config['title']}\n")
     author = project["authors"][0]["name"]
     assert citation["authors"] == [{"name": author}]
     assert config["author"] == author
     assert author in text("LICENSE")
+
+
+def test_the_form_about_a_page_asks_what_is_needed_to_find_the_fault(text, url):
+    form = yaml.safe_load(text(".github/ISSUE_TEMPLATE/page.yml"))
+    required = {e["id"] for e in form["body"] if e.get("validations", {}).get("required")}
+    assert required == {"page", "cell", "platform", "expected", "seen"}
+    choices = yaml.safe_load(text(".github/ISSUE_TEMPLATE/config.yml"))
+    assert all(link["url"].startswith(f"{url}/") for link in choices["contact_links"])
 
 
 def test_the_paper_is_cited_wherever_one_looks(text):

@@ -5,20 +5,24 @@ import os
 from . import (
     card,
     check,
+    citation,
     docstrings,
     execution,
     explorer,
     freshness,
     gate,
+    issue,
     level,
     limits,
     markup,
     mathjax,
     message,
+    metatags,
     names,
     record,
     redirects,
     search,
+    sitemap,
     status,
     terms,
     times,
@@ -34,6 +38,7 @@ def setup(app):
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     app.connect("config-inited", freshness.drop_stale_outputs)
     app.connect("config-inited", markup.use_templates)
+    app.connect("config-inited", citation.add_version)
     app.connect("builder-inited", mathjax.copy_script)
     app.connect("env-before-read-docs", execution.run_changed_pages)
     app.connect("builder-inited", record.start_record)
@@ -63,8 +68,12 @@ def setup(app):
     app.connect("env-updated", terms.collect_terms)
     app.connect("doctree-resolved", terms.link_terms)
     app.add_search_language(search.EnglishAndGreek)
-    # After the theme has put its functions into the context.
+    app.connect("html-page-context", metatags.add_tags)
+    app.connect("html-page-context", citation.add_citation)
+    app.connect("build-finished", sitemap.write_sitemap)
+    # After the theme has put its functions and buttons into the context.
     app.connect("html-page-context", markup.repair_page, priority=900)
+    app.connect("html-page-context", issue.open_form, priority=900)
     app.connect("build-finished", gate.require_executed_notebooks)
     app.connect("build-finished", gate.forget_environment_after_warnings)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

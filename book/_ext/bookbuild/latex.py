@@ -2,6 +2,8 @@
 
 import re
 
+from docutils import nodes
+
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ",
     "eta": "η", "theta": "θ", "iota": "ι", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν",
@@ -51,6 +53,15 @@ def plain(latex):
     text = re.sub(r"_\{([^{}]*[+−-][^{}]*)\}", r"_(\1)", text)
     text = re.sub(r"\{([^{}]*)\}", r"\1", text)
     return " ".join(text.split())
+
+
+def spoken(node):
+    """Write what stands below a node as plain text."""
+    if isinstance(node, nodes.Text):
+        return node.astext()
+    if isinstance(node, (nodes.math, nodes.math_block)):
+        return plain(node.astext())
+    return "".join(map(spoken, node.children))
 
 
 def argument(match):

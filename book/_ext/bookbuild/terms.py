@@ -8,7 +8,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.nodes import make_refnode
 
-from .latex import plain
+from .latex import spoken
 
 CLASS = "term-link"
 # Pages that list things; the rest of the glossary's own page is its definitions.
@@ -23,7 +23,7 @@ CLOSED = (
 )  # fmt: skip
 CLOSED_CLASSES = {"cell_input", "cell_output", "page-card", "check", "pasted-text"}
 CLOSED_TAGS = {"check"}
-REFERENCE = "\0"
+REFERENCE = "\ufffc"
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,13 @@ def plural(name):
 
 def first_sentence(definition):
     """Write the first sentence of a definition as plain text, without numbers of statements."""
-    paragraph = next(definition.findall(nodes.paragraph))
-    text = " ".join("".join(map(spoken, paragraph.children)).split())
+    paragraph = next(definition.findall(nodes.paragraph)).deepcopy()
+    for place in list(paragraph.findall(addnodes.pending_xref)):
+        if place["reftype"] != "term":
+            place.replace_self(nodes.Text(REFERENCE))
+    text = " ".join(spoken(paragraph).split())
     text = re.sub(rf" \([^()]*{REFERENCE}[^()]*\)", "", text).replace(REFERENCE, "")
     return re.split(r"(?<=[^.]\.) (?=[A-Z$])", text)[0]
-
-
-def spoken(node):
-    """Write a node as plain text; a place to look at is marked."""
-    if isinstance(node, nodes.Text):
-        return node.astext()
-    if isinstance(node, nodes.math):
-        return plain(node.astext())
-    if isinstance(node, addnodes.pending_xref) and node.get("reftype") != "term":
-        return REFERENCE
-    return "".join(map(spoken, node.children))
 
 
 def link_terms(app, doctree, docname):
