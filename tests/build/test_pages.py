@@ -212,7 +212,8 @@ def unfolded(page):
         if name in {"dropdown", "solution"}:
             position = closing_line(lines, position, opening.group(1))
         elif name == "solution-start":
-            position = next(n for n in range(position, len(lines)) if "{solution-end}" in lines[n])
+            ends = (n for n in range(position, len(lines)) if "{solution-end}" in lines[n])
+            position = closing_line(lines, next(ends), opening.group(1))
         else:
             kept.append(lines[position])
         position += 1
