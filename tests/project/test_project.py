@@ -136,6 +136,13 @@ def test_every_file_gives_the_same_version_title_and_authors(text, project):
     assert author in text("LICENSE")
 
 
+def test_what_is_new_is_the_changelog_with_this_version_or_what_comes_next(text, project):
+    assert "```{include} ../../CHANGELOG.md\n" in text("book/reference/whats-new.md")
+    assert "- file: book/reference/whats-new\n" in text("_toc.yml")
+    titles = re.findall(r"^## (.*)$", text("CHANGELOG.md"), re.M)
+    assert titles[0] == "Unreleased" or titles[0].split()[0] == project["version"]
+
+
 def test_the_form_about_a_page_asks_what_is_needed_to_find_the_fault(text, url):
     form = yaml.safe_load(text(".github/ISSUE_TEMPLATE/page.yml"))
     required = {e["id"] for e in form["body"] if e.get("validations", {}).get("required")}
