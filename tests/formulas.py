@@ -2,6 +2,8 @@
 
 import torch
 
+from freqsense import theory
+
 
 def scalar_objective(r, s, gamma, kappa, depth):
     """What a sensitivity r of one frequency costs: misfit and decay."""
@@ -23,3 +25,12 @@ def fold(values, stride):
     """Sum over the frequencies that share a place: (..., H, W) to (..., H', W')."""
     (height, width), (fy, fx) = values.shape[-2:], stride
     return values.unflatten(-1, (fx, width // fx)).unflatten(-3, (fy, height // fy)).sum((-4, -2))
+
+
+def relative(s, weight_decay, depth, branch="global"):
+    """Sensitivity r / |b*| in units where D |b*|² = 1: one pixel, a teacher of size 1."""
+    grid = torch.as_tensor(s, dtype=torch.float64).reshape(-1, 1, 1)
+    found = theory.predict_sensitivity(
+        grid, grid, weight_decay=weight_decay, depth=depth, branch=branch
+    )
+    return found.flatten()

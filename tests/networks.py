@@ -55,6 +55,11 @@ def as_network(weights):
     return models.LinearCNN(convolutions, weights[-1])
 
 
+def balanced(B, depth, width=2):
+    """Network of one channel and one output whose layers share its map B (H, W) equally."""
+    return as_network(theory.realize(B[..., None, None], depth, width=width))
+
+
 def factors(model):
     """Scaled matrices A_l (H, W, C_out, C_in) of all layers, the head last."""
     shape = model.shape[1:]
