@@ -1,32 +1,30 @@
-"""The landing page: its guess, its exercises, and the control of its figure."""
+"""The landing page: no code is shown, and the network of its slider is that of the next page."""
 
-import pytest
-import torch
-from draws import noise
-from tolerances import SIGMAS
+import re
 
-from freqsense import filters, fourier, images
+from sources import BOOK, directives, read
 
-
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize(("size", "radius"), [(128, 4), (64, 7), (33, 5)])
-def test_a_blur_leaves_of_noise_the_share_of_its_waves(size, radius, seed):
-    n_images = 100
-    stack = noise(n_images, 1, size, size, seed=seed)
-    kept = filters.low_pass(stack, radius).var((-2, -1)) / stack.var((-2, -1))
-    n_waves = int(fourier.radial_mask((size, size), 0, radius).sum()) - 1
-    error = kept.std() / n_images**0.5
-    assert abs(kept.mean() - n_waves / size**2) < SIGMAS * error
+HIDDEN = {"remove-cell", "remove-input"}
+BUILD = re.compile(r"nn\.Sequential\((.*?)\n *\)\n", re.DOTALL)
 
 
-@pytest.mark.parametrize("size", [64, 128])
-def test_a_blur_leaves_of_photographs_more_than_of_noise(size):
-    photographs = images.photographs(cropped=True).values()
-    shares = []
-    for photograph in photographs:
-        tiles = images.cut_tiles(images.luminance(photograph), size)
-        kept = filters.low_pass(tiles, 4).var((-2, -1)).mean()
-        shares.append(float(kept / tiles.var((-2, -1)).mean()))
-    waves = int(fourier.radial_mask((size, size), 0, 4).sum()) / size**2
-    assert torch.tensor(shares).median() > 0.5
-    assert min(shares) > 2 * waves
+def cells(page):
+    return [d for d in directives(read(page)) if d.name == "code-cell"]
+
+
+def test_the_landing_page_shows_a_slider_and_no_code():
+    found = cells(BOOK / "index.md")
+    assert all(HIDDEN & set(re.findall(r"[\w-]+", str(cell.options["tags"]))) for cell in found)
+    assert "notebook.explore(" in found[1].body
+
+
+def test_the_network_of_the_slider_is_built_and_trained_as_on_the_next_page():
+    pages = BOOK / "index.md", BOOK / "start" / "listening.md"
+    layers, settings = [], []
+    for page in pages:
+        text = read(page)
+        layers.append(re.sub(r"\s+", "", BUILD.search(text).group(1)))
+        values = {"lr=0.007", "epochs=9", "batch_size=100", 'optimizer="adam"'}
+        settings.append({value for value in values if value in text})
+    assert layers[0] == layers[1]
+    assert settings[0] == settings[1] == values

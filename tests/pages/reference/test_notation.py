@@ -14,7 +14,7 @@ CALL = re.compile(r"([\w.]+)(?:\((.*)\))?$")
 
 def table_rows():
     """The rows of the table, each a list of five cells."""
-    table = read(BOOK / "start" / "notation.md").split(":name: tab-notation")[1].split("```")[0]
+    table = read(BOOK / "reference" / "notation.md").split(":name: tab-notation")[1].split("```")[0]
     lines = [line for line in table.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
