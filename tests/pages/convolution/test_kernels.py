@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from convolving import along_row
+from convolving import along_row, make_layer
 from draws import noise
 from tolerances import ATOL
 
@@ -100,3 +100,16 @@ def test_undoing_a_blur_enlarges_noise_as_predicted():
     assert abs(error / predicted - 1) < 0.05
     exact = fourier.ifft2(fourier.fft2(blur(x)) / T).real
     assert torch.allclose(exact, x, atol=TIGHT)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9, 7)])
+@pytest.mark.parametrize("kernel", [3, 4, (2, 5)])
+def test_eq_transfer_of_kernel(shape, kernel):
+    layer = make_layer(3, 2, kernel)
+    what = math.sqrt(math.prod(shape)) * torch.fft.fft2(layer.weight, s=shape, norm="ortho").conj()
+    ky, kx = fourier.frequencies(shape)
+    offset = [(side - 1) // 2 for side in layer.kernel_size]
+    turns = ky * offset[0] / shape[0] + kx * offset[1] / shape[1]
+    found = (what * torch.exp(-2j * torch.pi * turns)).permute(2, 3, 0, 1)
+    assert torch.allclose(found, layers.transfer_function(layer, shape), atol=TIGHT)
+    assert not torch.allclose(what.permute(2, 3, 0, 1), found, atol=1e-3)  # the phase matters

@@ -1,13 +1,10 @@
 """Statements of the page "Depthwise, grouped and separable layers"."""
 
-import math
-
-import pytest
 import torch
 from convolving import make_layer
 from tolerances import ATOL
 
-from freqsense import fourier, layers
+from freqsense import layers
 
 TIGHT = ATOL[torch.float64]
 
@@ -28,16 +25,3 @@ def test_what_special_layers_can_do_is_seen_in_their_matrices():
     for matrices, rank in [(separable, 1), (layers.transfer_function(full, shape), 4)]:
         column = matrices[..., 0].flatten(0, 1)  # (D, C_out)
         assert torch.linalg.matrix_rank(column) == rank
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (9, 7)])
-@pytest.mark.parametrize("kernel", [3, 4, (2, 5)])
-def test_eq_transfer_of_kernel(shape, kernel):
-    layer = make_layer(3, 2, kernel)
-    what = math.sqrt(math.prod(shape)) * torch.fft.fft2(layer.weight, s=shape, norm="ortho").conj()
-    ky, kx = fourier.frequencies(shape)
-    offset = [(side - 1) // 2 for side in layer.kernel_size]
-    turns = ky * offset[0] / shape[0] + kx * offset[1] / shape[1]
-    found = (what * torch.exp(-2j * torch.pi * turns)).permute(2, 3, 0, 1)
-    assert torch.allclose(found, layers.transfer_function(layer, shape), atol=TIGHT)
-    assert not torch.allclose(what.permute(2, 3, 0, 1), found, atol=1e-3)  # the phase matters
