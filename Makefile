@@ -7,8 +7,13 @@ BIN    := $(VENV)/bin
 # Written when an installation is complete, so an interrupted one is started afresh.
 READY  := $(VENV)/.ready
 
+# The coursework of a term, and what was handed in: make coursework TERM=..., make grade FROM=...
+TERM = coursework/term.toml
+coursework: INTO ?= _build/coursework
+grade: INTO ?= _build/graded
+
 .DEFAULT_GOAL := help
-.PHONY: help book test site-test linkcheck bench notebooks format figures lock lint clean
+.PHONY: help book test site-test linkcheck bench notebooks format figures coursework grade lock lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -36,6 +41,12 @@ format: $(READY)  ## format the code cells of every page
 
 figures: $(READY)  ## copy the figures of the README out of the built book
 	$(BIN)/python tools/overview.py
+
+coursework: $(READY)  ## write release, key and trust table of TERM=FILE into INTO=_build/coursework
+	PYTHONPATH=coursework $(BIN)/python -m grader coursework --term $(TERM) --into $(INTO)
+
+grade: $(READY)  ## grade the notebooks of FROM=FOLDER for TERM=FILE into INTO=_build/graded
+	PYTHONPATH=coursework $(BIN)/python -m grader grade "$(FROM)" --term $(TERM) --into $(INTO) $(if $(ASSIGNMENT),--assignment $(ASSIGNMENT))
 
 lock: $(READY)  ## resolve the newest versions allowed by pyproject.toml into requirements.txt
 	$(BIN)/python tools/lock.py

@@ -1,0 +1,1 @@
+"""Grade notebooks out of process: students' code runs in a sandbox, every comparison here."""

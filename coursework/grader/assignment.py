@@ -1,0 +1,74 @@
+"""An assignment on disk: its notebook, its tasks, and the rubric of what a person reads."""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+# A teacher's own tasks may lie over those of the public repository.
+OVERLAY = "COURSEWORK_PRIVATE"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question whose answer a person reads: a list of (points, what they are given for)."""
+
+    name: str
+    title: str
+    rubric: tuple[tuple[int, str], ...]
+
+    @property
+    def points(self):
+        """The most that an answer can get."""
+        return sum(points for points, _ in self.rubric)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What an assignment consists of."""
+
+    name: str
+    source: str
+    tasks: tuple
+    words: dict
+    questions: tuple[Question, ...]
+
+
+def folder_of(name):
+    """Return the folder of an assignment: the teacher's private one, if it is there."""
+    private = os.environ.get(OVERLAY)
+    places = [Path(private) / name] if private else []
+    places.append(ROOT / name)
+    return next((place for place in places if (place / "tasks.py").is_file()), places[-1])
+
+
+def names():
+    """List the assignments."""
+    private = os.environ.get(OVERLAY)
+    roots = [ROOT, *([Path(private)] if private else [])]
+    return sorted({path.parent.name for root in roots for path in root.glob("*/tasks.py")})
+
+
+def load(name):
+    """Load an assignment by name."""
+    if name not in names():
+        raise ValueError(f"there is no assignment {name!r}; there are {', '.join(names())}")
+    folder = folder_of(name)
+    spec = importlib.util.spec_from_file_location(f"tasks_of_{name}", folder / "tasks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    source = (folder / f"{name}.md").read_text(encoding="utf-8")
+    questions = read_questions(folder / "rubric.yml")
+    return Assignment(name, source, tuple(module.TASKS), module.WORDS, questions)
+
+
+def read_questions(path):
+    """Read the questions of a rubric."""
+    told = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return tuple(
+        Question(name, each["title"], tuple((row["points"], row["for"]) for row in each["rubric"]))
+        for name, each in told.items()
+    )

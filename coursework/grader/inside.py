@@ -1,0 +1,100 @@
+"""What runs in the sandbox: the cells of one notebook, then its functions on the drawn inputs.
+
+Started as a script, with nothing of the grader beside it but ``codec.py``, on two folders: one it
+reads, one it writes. It hears one line of JSON a request on its standard input, and answers with
+one; what the student prints goes nowhere.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+
+import codec
+
+FOLDER_IN, FOLDER_OUT = sys.argv[1:3] if __name__ == "__main__" else ("", "")
+
+
+def main():
+    """Run the cells, say how each went, then call one function a request."""
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    silence()
+    # Once, before anything is timed: a call in a fork would import it within its own seconds.
+    importlib.import_module("torch")
+    namespace = {"__name__": "__main__"}
+    with open(f"{FOLDER_IN}/cells.json", encoding="utf-8") as file:
+        cells = json.load(file)
+    for number, source in cells:
+        tell(replies, cell=number)
+        tell(replies, done=number, error=run_cell(source, namespace))
+    tell(replies, loaded=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        tell(replies, **call_apart(namespace, **request))
+
+
+def silence():
+    """Point standard output and error to nothing."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+
+
+def tell(replies, **message):
+    """Write one line of JSON."""
+    replies.write(json.dumps(message) + "\n")
+    replies.flush()
+
+
+def run_cell(source, namespace):
+    """Run one cell; return its error as a line, or None."""
+    try:
+        exec(compile(source, "<cell>", "exec"), namespace)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt must not end the run either
+        return line_of(error)
+    return None
+
+
+def line_of(error):
+    """Say an error in one line."""
+    return traceback.format_exception_only(error)[-1].strip()[:300]
+
+
+def call_apart(namespace, function, case, seconds):
+    """Call a function in a process of its own, so that a crash costs this call alone."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os._exit(call_and_write(namespace, function, case))
+    signal.signal(signal.SIGALRM, lambda *_: os.killpg(child, signal.SIGKILL))
+    signal.alarm(seconds)
+    _, status = os.waitpid(child, 0)
+    signal.alarm(0)
+    try:
+        os.killpg(child, signal.SIGKILL)  # what it has left behind
+    except (ProcessLookupError, PermissionError):
+        pass
+    if os.WIFSIGNALED(status):
+        return {"ended": "late" if os.WTERMSIG(status) == signal.SIGKILL else "crashed"}
+    return {"ended": "called" if os.WEXITSTATUS(status) == 0 else "crashed"}
+
+
+def call_and_write(namespace, function, case):
+    """Write what the function returns, or the error it raises, into the one writable folder."""
+    try:
+        with open(f"{FOLDER_IN}/{case}.npz", "rb") as file:
+            arguments = codec.unpack(file.read())
+        if not callable(namespace.get(function)):
+            raise NameError(f"there is no function {function}")
+        packed = codec.pack({"value": namespace[function](*arguments)})
+    except BaseException as error:
+        packed = codec.pack({"error": line_of(error)})
+    with open(f"{FOLDER_OUT}/{case}.npz", "wb") as file:
+        file.write(packed)
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Write what students get and what teachers keep: notebooks of a term from the source of both."""
+
+import re
+from types import SimpleNamespace
+
+import jinja2
+import jupytext
+import nbformat
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+SOLUTION = re.compile(rf"^( *){BEGIN}\n.*?^ *{END}\n?", re.MULTILINE | re.DOTALL)
+STARTER = 'raise NotImplementedError("your code here")'
+# Paragraphs of the key that students must not see.
+KEY_TEXT = re.compile(r"^<!-- key -->\n.*?^<!-- /key -->\n?", re.MULTILINE | re.DOTALL)
+MARK = re.compile(r"^<!-- /?key -->\n", re.MULTILINE)
+
+
+def fill_in(assignment, term):
+    """Put the definitions that the term has chosen into the source."""
+    chosen = {
+        task.name: SimpleNamespace(**{
+            key: assignment.words.get(value, value)
+            for key, value in term.variant(assignment.name, task).items()
+        })
+        for task in assignment.tasks
+    }  # fmt: skip
+    # Not double braces: formulas hold them.
+    environment = jinja2.Environment(
+        variable_start_string="<<", variable_end_string=">>", block_start_string="<%",
+        block_end_string="%>", comment_start_string="<#", comment_end_string="#>",
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True,
+    )  # fmt: skip
+    return environment.from_string(assignment.source).render(chosen, term=term.name)
+
+
+def key_notebook(assignment, term):
+    """Return the teacher's notebook: complete, with the answers to all questions."""
+    text = MARK.sub("", fill_in(assignment, term))
+    marks = re.compile(rf"^ *(?:{BEGIN}|{END})\n", re.MULTILINE)
+    return as_notebook(marks.sub("", text), assignment.name)
+
+
+def release_notebook(assignment, term):
+    """Return the student's notebook, in which every solution is a line to be replaced."""
+    text = KEY_TEXT.sub("", fill_in(assignment, term))
+    return as_notebook(SOLUTION.sub(rf"\1{STARTER}\n", text), assignment.name)
+
+
+def nbgrader_notebook(assignment, term):
+    """Return the source notebook that nbgrader reads, with its metadata on tasks and questions."""
+    text = KEY_TEXT.sub("", fill_in(assignment, term))
+    notebook = as_notebook(text, assignment.name)
+    points = {task.name: task.points for task in assignment.tasks}
+    for cell in notebook.cells:
+        found = re.search(r"^def (\w+)\(", cell.source, re.MULTILINE)
+        if cell.cell_type == "code" and BEGIN in cell.source and found:
+            told = {"grade": False, "solution": True, "locked": False, "grade_id": found[1]}
+            cell.metadata["nbgrader"] = {"schema_version": 3, "task": False, **told}
+        elif cell.cell_type == "code" and "assert" in cell.source:
+            name = next((name for name in points if f"{name}(" in cell.source), None)
+            if name:
+                told = {"grade": True, "solution": False, "locked": True}
+                told |= {"grade_id": f"test-{name}", "points": points.pop(name)}
+                cell.metadata["nbgrader"] = {"schema_version": 3, "task": False, **told}
+    return notebook
+
+
+def as_notebook(text, name):
+    """Convert the source to a notebook without outputs, with ids that do not change."""
+    notebook = jupytext.reads(text, fmt="md:myst")
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"{name}-{number}"
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    nbformat.validate(notebook)
+    return notebook

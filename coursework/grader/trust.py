@@ -1,0 +1,173 @@
+"""How far the grader can be trusted: what it does with answers whose worth is known."""
+
+import ast
+import contextlib
+import io
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from . import release
+from .assignment import load, names
+from .compare import agree
+from .marks import draw_assignment, mark_submission, mark_task
+from .mutants import mutate
+from .submissions import Submission, without_magics
+
+HEAD = (
+    "task", "key", "untouched", "other right answers", "wrong answers named", "mutants caught",
+)  # fmt: skip
+# A mutant that agrees on this many inputs more is the same function, written otherwise.
+MORE_INPUTS = 20
+MUTANT_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Trust:
+    """One row: points of the key and of the untouched release; caught and all, of three kinds."""
+
+    task: str
+    key: int
+    untouched: int
+    of: int
+    right: tuple[int, int]
+    wrong: tuple[int, int]
+    mutants: tuple[int, int]
+    survivors: tuple[str, ...]
+
+
+def trust_rows(term):
+    """Return a row a task, over all assignments."""
+    return [row for name in names() for row in rows_of(load(name), term)]
+
+
+def rows_of(assignment, term):
+    """Return the rows of one assignment."""
+    drawn = draw_assignment(term, assignment.name, assignment.tasks)
+    key = release.key_notebook(assignment, term)
+    full = mark_submission(as_submission(key), assignment.tasks, drawn)[0]
+    empty_notebook = release.release_notebook(assignment, term)
+    empty = mark_submission(as_submission(empty_notebook), assignment.tasks, drawn)[0]
+    namespace = run_here(key)
+    return [
+        row(task, assignment, term, drawn[task.name], full[n].points, empty[n].points, namespace)
+        for n, task in enumerate(assignment.tasks)
+    ]
+
+
+def row(task, assignment, term, drawn, full, empty, namespace):
+    """Return the row of one task."""
+    variant, cases, answers = drawn
+
+    def mark(function):
+        values = [("value", attempt_of(function, arguments)) for arguments in cases]
+        return mark_task(task, variant, cases, answers, values)
+
+    right = [mark(function).points == task.points for function in task.right(variant)]
+    wrong = [mark(each.function).misconception == each.name for each in task.wrong(variant)]
+    mutants = judge_mutants(task, assignment, term, drawn, namespace)
+    return Trust(
+        task=f"{assignment.name}: {task.name}", key=full, untouched=empty, of=task.points,
+        right=(sum(right), len(right)), wrong=(sum(wrong), len(wrong)),
+        mutants=(sum(mutants.values()), len(mutants)),
+        survivors=tuple(what for what, killed in mutants.items() if not killed),
+    )  # fmt: skip
+
+
+def attempt_of(function, arguments):
+    """Call a function of ours; an error is no value."""
+    with contextlib.suppress(ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
+        return function(*arguments)
+    return None
+
+
+def judge_mutants(task, assignment, term, drawn, namespace):
+    """Map each change of the key's function that changes what it returns to whether that shows."""
+    variant, cases, answers = drawn
+    generator, reference = term.generator(assignment.name, task, "mutants"), task.reference(variant)
+    more = [task.draw(generator, variant) for _ in range(MORE_INPUTS)]
+    right = [reference(*arguments) for arguments in more]
+    judged = {}
+    for what, source in mutate(function_source(assignment, term, task.name)):
+        function = define(source, task.name, namespace)
+        killed = differs(function, cases, answers, task.rtol)
+        if killed or differs(function, more, right, task.rtol):
+            judged[what] = killed
+    return judged
+
+
+def differs(function, cases, answers, rtol):
+    """Tell whether a function gives another value, an error or no end on some case."""
+    try:
+        with time_limit(MUTANT_SECONDS):
+            pairs = zip(cases, answers, strict=True)
+            return any(not agree(attempt_of(function, c), a, rtol) for c, a in pairs)
+    except TimeoutError:
+        return True
+
+
+@contextlib.contextmanager
+def time_limit(seconds):
+    """Raise TimeoutError when the block takes longer."""
+
+    def stop(*_):
+        raise TimeoutError
+
+    old = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, old)
+
+
+def function_source(assignment, term, name):
+    """Return the key's definition of a function."""
+    for source in code_of(release.key_notebook(assignment, term)):
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                return ast.unparse(node)
+    raise LookupError(f"the key of {assignment.name} defines no {name}")
+
+
+def define(source, name, namespace):
+    """Define one function beside those of the key."""
+    scope = dict(namespace)
+    exec(compile(source, "<mutant>", "exec"), scope)
+    return scope[name]
+
+
+def run_here(notebook):
+    """Run the key, which is ours, in this process; return what it defines."""
+    namespace = {"__name__": "key"}
+    torch.manual_seed(0)
+    for source in code_of(notebook):
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(source, "<key>", "exec"), namespace)
+    return namespace
+
+
+def code_of(notebook):
+    """List the sources of the code cells."""
+    return [without_magics(c.source) for c in notebook.cells if c.cell_type == "code"]
+
+
+def as_submission(notebook):
+    """Hand in a notebook of ours."""
+    return Submission("key", Path("key.ipynb"), code_of(notebook))
+
+
+def write_trust(rows, target):
+    """Write the table, and below it the mutants that no input shows."""
+    lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+    for each in rows:
+        pairs = [f"{some} of {all_}" for some, all_ in (each.right, each.wrong, each.mutants)]
+        cells = (each.task, f"{each.key} of {each.of}", f"{each.untouched} of {each.of}", *pairs)
+        lines.append(f"| {' | '.join(cells)} |")
+    missed = [(each.task, what) for each in rows for what in each.survivors]
+    lines += ["", *(f"- {task}, not caught: {what}" for task, what in missed)]
+    path = Path(target) / "trust.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,338 @@
+"""The grader against honest, careless and hostile submissions."""
+
+import json
+import re
+import socket
+import subprocess
+import threading
+from dataclasses import replace
+
+import handed_in
+import nbformat
+import pytest
+import torch
+from grader import codec, exports, release, report
+from grader.assignment import load
+from grader.draw import UnluckyInputsError, draw_cases
+from grader.grade import WrongFolderError, grade_folder, guess_assignment
+from grader.marks import draw_assignment, mark_submission
+from grader.submissions import find_submissions, read_submission
+from grader.task import Wrong
+from grader.term import Term, TermError, read_term
+from grader.trust import as_submission, code_of
+
+sandboxed = pytest.mark.sandboxed
+
+
+@pytest.fixture(scope="module")
+def assignment():
+    return load("spectra")
+
+
+@pytest.fixture(scope="module")
+def answers(assignment, term):
+    """The key's functions without the cells that load photographs or test: it starts quickly."""
+    cells = code_of(release.key_notebook(assignment, term))
+    solutions = [source for source in cells if source.startswith("def ")]
+    return ["import torch\nfrom freqsense import fourier", *solutions]
+
+
+@pytest.fixture(scope="module")
+def class_folder(tmp_path_factory, answers):
+    """A folder as it comes from a course: right, careless, hostile, and things that are no work."""
+    folder = tmp_path_factory.mktemp("class")
+    honest = {
+        "ada": answers,
+        "copied-cells": [*answers, answers[1], *answers],
+        "reordered": [answers[0], *reversed(answers[1:])],
+        "tests-deleted": answers,
+        "one-broken-cell": [*answers[:2], "this is not python", *answers[2:]],
+        "magics": ["%matplotlib inline\n!pip list", *answers],
+        "left-running": [*answers, handed_in.THREADS],
+        "forgot-one": answers[:-1],
+    }
+    for name, cells in honest.items():
+        (folder / f"{name}.ipynb").write_text(handed_in.notebook(*cells), "utf-8")
+    for name, source in handed_in.HOSTILE.items():
+        text = handed_in.notebook(source, answers[0], answers[-1])
+        (folder / f"hostile-{name}.ipynb").write_text(text, "utf-8")
+    bare = {"cells": [{"cell_type": "code", "source": source} for source in answers]}
+    (folder / "stripped.ipynb").write_text(json.dumps(bare), "utf-8")
+    (folder / "empty.ipynb").write_text("", "utf-8")
+    (folder / "no-notebook.ipynb").write_text("%PDF-1.7", "utf-8")
+    (folder / "no-cells.ipynb").write_text(handed_in.notebook(), "utf-8")
+    (folder / "ada (1).ipynb").write_text(handed_in.notebook(*answers), "utf-8")
+    (folder / "essay.docx").write_bytes(b"PK")
+    with (folder / "large.ipynb").open("wb") as file:
+        file.truncate(100_000_000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def graded(class_folder, term, tmp_path_factory):
+    target = tmp_path_factory.mktemp("graded")
+    _, graded, notes = grade_folder(class_folder, term, target)
+    marks = {submission.student: marks for submission, marks, _ in graded}
+    return target, marks, {submission.student: submission for submission, *_ in graded}, notes
+
+
+def points(marks):
+    return {mark.task: mark.points for mark in marks}
+
+
+FULL = {"power": 4, "radial": 5, "exponent": 4, "interval": 3}
+
+
+@sandboxed
+@pytest.mark.parametrize(
+    "student",
+    ["ada", "copied-cells", "reordered", "tests-deleted", "one-broken-cell", "magics",
+     "left-running", "stripped"],
+)  # fmt: skip
+def test_a_right_notebook_gets_full_marks_however_it_looks(graded, student):
+    assert points(graded[1][student]) == FULL
+
+
+@sandboxed
+def test_a_missing_function_costs_its_own_task_alone(graded):
+    assert points(graded[1]["forgot-one"]) == FULL | {"interval": 0}
+    assert "no function interval" in graded[1]["forgot-one"][-1].message
+
+
+# The last cell of each holds a right `interval`, 3 points, which the rest must not cost.
+@sandboxed
+@pytest.mark.parametrize(
+    ("name", "kept", "reason"),
+    [
+        ("patches-comparison", 3, "expected shape|differ"),
+        ("patches-library", 3, "cannot be handed in"),
+        ("transforms-cells", 3, "no function power"),
+        ("reads-files", 3, "found 0"),
+        ("writes-elsewhere", 3, "wrote nothing"),
+        ("exits", 3, "no function power"),
+        ("exits-in-call", 3, "ended the program"),
+        ("system-exit", 3, "no function power"),
+        ("loops", 3, "longer than 10 s"),
+        ("memory", 3, "memory"),
+        ("huge-result", 3, "too large"),
+        ("forks", 3, "expected shape|differ"),
+        ("threads", 3, "no function power"),
+        ("lies", 0, ""),
+        ("pickle", 3, "cannot be read|allow_pickle"),
+        ("no-numbers", 3, "expected numbers"),
+    ],
+)
+def test_a_hostile_notebook_gets_what_it_has_earned(graded, name, kept, reason):
+    marks = graded[1][f"hostile-{name}"]
+    got = points(marks)
+    assert got["power"] == got["radial"] == got["exponent"] == 0
+    assert got["interval"] >= kept
+    assert re.search(reason, marks[0].message), marks[0].message
+
+
+@sandboxed
+@pytest.mark.parametrize(
+    ("student", "problem"),
+    [
+        ("empty", "not a Jupyter notebook"),
+        ("no-notebook", "not a Jupyter notebook"),
+        ("no-cells", "holds no code"),
+        ("large", "100 MB"),
+    ],
+)
+def test_what_is_no_notebook_gets_no_points_and_a_reason(graded, student, problem):
+    assert sum(points(graded[1][student]).values()) == 0
+    assert problem in graded[1][student][0].message
+
+
+@sandboxed
+def test_a_second_download_is_the_same_student(graded):
+    assert "ada (1)" not in graded[1]
+    assert graded[2]["ada"].path.name == "ada (1).ipynb"
+    assert graded[2]["ada"].notes == ["2 files were handed in; ada (1).ipynb was graded"]
+    assert graded[3] == ["essay.docx: not a notebook, left out"]
+
+
+@sandboxed
+def test_nothing_is_left_running(graded):
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert "/grader/inside.py" not in listed.stdout
+
+
+@sandboxed
+def test_the_sandbox_has_no_network(assignment, answers, term):
+    """The same call arrives where there is no wall, so it is the wall that stops it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        threading.Thread(target=lambda: server.accept(), daemon=True).start()
+        source = handed_in.NETWORK.replace("{port}", str(server.getsockname()[1]))
+        drawn = draw_assignment(term, "spectra", assignment.tasks)
+        submission = replace(as_submission(release.key_notebook(assignment, term)), code=[source])
+        inside, _ = mark_submission(submission, assignment.tasks, drawn)
+        outside, _ = mark_submission(submission, assignment.tasks, drawn, trusted=True)
+    assert "refused" in inside[0].message
+    assert "connected" in outside[0].message
+
+
+@sandboxed
+def test_grading_again_keeps_what_a_person_has_filled_in(class_folder, term, graded):
+    path = graded[0] / "questions" / "off-the-law.csv"
+    lines = path.read_text("utf-8").splitlines()
+    code = lines[1].split(",")[0]
+    path.write_text("\n".join([lines[0], f"{code},1,1,0,1,good"]) + "\n", "utf-8")
+    question = load("spectra").questions[0]
+    report.fill_up(path, question, [line.split(",")[0] for line in lines[1:]])
+    again = path.read_text("utf-8").splitlines()
+    assert f"{code},1,1,0,1,good" in again and len(again) == len(lines)
+
+
+@sandboxed
+def test_marks_are_told_in_every_format(graded):
+    folder, marks, *_ = graded
+    rows = (folder / "grades.csv").read_text("utf-8").splitlines()
+    assert rows[0] == "student,power,radial,exponent,interval,total,note"
+    assert "ada,4,5,4,3,16," in rows
+    results = json.loads((folder / "gradescope" / "ada" / "results.json").read_text("utf-8"))
+    assert results["score"] == 16 and len(results["tests"]) == 4
+    page = (folder / "feedback" / "forgot-one.html").read_text("utf-8")
+    assert "13 of 16 points" in page and "there is no function interval" in page
+    assert "16 of 16" not in page
+    assert "<td>right</td>" in (folder / "class.html").read_text("utf-8")
+
+
+def test_a_column_is_filled_in_and_nothing_else_is_touched(tmp_path):
+    path, target = tmp_path / "canvas.csv", tmp_path / "filled.csv"
+    path.write_text('Student,ID,"Spectra (1)",Other\n"A, da",7,,3\n"B",8,5,4\n', "utf-8-sig")
+    missing = exports.fill_column(
+        path, target, {"7": 16, "9": 2}, student_column="ID", grade_column="Spectra (1)"
+    )
+    assert missing == ["9"]
+    assert target.read_bytes() == b'Student,ID,Spectra (1),Other\r\n"A, da",7,16,3\r\nB,8,5,4\r\n'
+    with pytest.raises(exports.ColumnError, match=r"no column 'Grade'; it has Student, ID"):
+        exports.fill_column(path, target, {}, student_column="ID", grade_column="Grade")
+
+
+# Terms and inputs
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected name and secret"),
+        ('name = "A"\nsecret = "short"', "has 5 characters, and needs 16"),
+        ('name = "A"\nsecret_variable = "NOT_SET_ANYWHERE"', "the variable NOT_SET_ANYWHERE"),
+        ("name = ", "is not TOML"),
+        ('name = "A"\nsecret = "long enough to be one"\nx = 1', "expected name and secret"),
+    ],
+)
+def test_a_term_that_says_too_little_is_refused(tmp_path, text, message):
+    path = tmp_path / "term.toml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(TermError, match=message):
+        read_term(path)
+
+
+def test_a_term_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(TermError, match=r"no file .*coursework/term\.toml is an example"):
+        read_term(tmp_path / "none.toml")
+
+
+def test_a_folder_without_work_is_refused(tmp_path, term):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(WrongFolderError, match="holds no notebook"):
+        grade_folder(tmp_path, term, tmp_path / "out", trusted=True)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        find_submissions(tmp_path / "nowhere")
+
+
+def test_notebooks_of_something_else_are_refused(tmp_path):
+    path = tmp_path / "a.ipynb"
+    path.write_text(handed_in.notebook("x = 1"), "utf-8")
+    with pytest.raises(WrongFolderError, match="say ASSIGNMENT="):
+        guess_assignment([read_submission("a", path)])
+
+
+def test_inputs_follow_from_the_secret_alone(assignment, term):
+    task = assignment.tasks[0]
+    once, again = (draw_cases(term, "spectra", task)[1] for _ in range(2))
+    other = draw_cases(Term("Test term", "another secret of the same kind"), "spectra", task)[1]
+    assert torch.equal(once[0][0], again[0][0])
+    assert not torch.equal(once[0][0], other[0][0])
+
+
+def test_inputs_on_which_a_wrong_answer_does_not_show_are_drawn_anew_until_given_up(term):
+    task = load("spectra").tasks[2]
+    same = Wrong("same", task.reference(term.variant("spectra", task)), "")
+    hopeless = replace(task, wrong=lambda variant: [same])
+    with pytest.raises(UnluckyInputsError, match="same"):
+        draw_cases(term, "spectra", hopeless)
+
+
+def test_an_error_of_the_reference_stops_everything(term):
+    def broken(variant):
+        return lambda *arguments: 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        draw_cases(term, "spectra", replace(load("spectra").tasks[0], reference=broken))
+
+
+# What crosses
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.arange(3).conj(),
+        torch.ones(2, dtype=torch.complex64).conj(),
+        torch.ones(2, requires_grad=True) * 2,
+        (1, 2.5, True, None, "text", 1j),
+        [torch.zeros(0), {"a": (1,)}],
+    ],
+)
+def test_values_cross_unharmed(value):
+    back = codec.unpack(codec.pack(value))
+    assert type(back) is type(value)
+    assert codec.pack(back) == codec.pack(value)
+
+
+def test_no_object_crosses():
+    with pytest.raises(TypeError, match="a set cannot be handed in"):
+        codec.pack({1, 2})
+
+
+def test_a_result_is_measured_before_it_is_read(monkeypatch):
+    data = codec.pack(torch.ones(1000))
+    monkeypatch.setattr(codec, "LIMIT", 1000)
+    with pytest.raises(ValueError, match="more than"):
+        codec.unpack(data)
+
+
+# The notebooks
+
+
+@pytest.mark.parametrize("secret", range(8))
+def test_the_release_holds_no_line_of_a_solution(assignment, secret):
+    term = Term("Leak", f"a secret for leaks, {secret}")
+    sources = {
+        kind: [cell.source for cell in make(assignment, term).cells]
+        for kind, make in (("key", release.key_notebook), ("release", release.release_notebook))
+    }
+    text = "\n".join(sources["release"])
+    secret_lines = {
+        line.strip()
+        for before, after in zip(sources["key"], sources["release"], strict=True)
+        for line in set(before.splitlines()) - set(after.splitlines())
+        if len(line.strip()) > 12
+    }
+    assert len(secret_lines) > 20
+    assert [line for line in secret_lines if line in text] == []
+    assert "BEGIN SOLUTION" not in text and "<!-- key -->" not in text and "<<" not in text
+
+
+def test_the_nbgrader_notebook_names_tasks_and_points(assignment, term):
+    notebook = release.nbgrader_notebook(assignment, term)
+    nbformat.validate(notebook)
+    told = [cell.metadata["nbgrader"] for cell in notebook.cells if "nbgrader" in cell.metadata]
+    assert [each["grade_id"] for each in told if each["solution"]] == list(FULL)
+    assert {each["grade_id"][5:]: each["points"] for each in told if each["grade"]} == FULL
+    assert "### BEGIN SOLUTION" in "".join(cell.source for cell in notebook.cells)

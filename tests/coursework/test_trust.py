@@ -1,0 +1,70 @@
+"""The marks of answers whose worth is known: key, untouched, wrong, mutated, of last year."""
+
+import pytest
+from grader import release
+from grader.assignment import load, names
+from grader.draw import draw_cases
+from grader.marks import draw_assignment, mark_submission, mark_task
+from grader.term import Term
+from grader.trust import as_submission, rows_of
+
+SECRETS = 200
+
+
+@pytest.fixture(scope="module")
+def rows(term):
+    return [row for name in names() for row in rows_of(load(name), term)]
+
+
+@pytest.mark.sandboxed
+def test_the_key_gets_everything_and_the_untouched_release_nothing(rows):
+    assert {(row.task, row.key - row.of, row.untouched) for row in rows} == {
+        (row.task, 0, 0) for row in rows
+    }
+
+
+@pytest.mark.sandboxed
+def test_right_answers_count_however_they_are_written(rows):
+    assert all(row.right[0] == row.right[1] >= 1 for row in rows)
+
+
+@pytest.mark.sandboxed
+def test_each_wrong_answer_is_told_what_it_is(rows):
+    assert all(row.wrong[0] == row.wrong[1] >= 5 for row in rows)
+
+
+@pytest.mark.sandboxed
+def test_nine_of_ten_changes_of_the_key_are_noticed(rows):
+    for row in rows:
+        assert row.mutants[1] >= 8, "too few changes to judge by"
+        assert row.mutants[0] >= 0.9 * row.mutants[1], row.survivors
+
+
+@pytest.mark.parametrize("name", names())
+def test_whatever_the_secret_every_wrong_answer_shows_and_every_right_one_is_right(name):
+    assignment = load(name)
+    for number in range(SECRETS):
+        term = Term("Any", f"a secret of this number: {number}")
+        for task in assignment.tasks:
+            variant, cases, answers = draw_cases(term, name, task)
+            for function in task.right(variant):
+                values = [("value", function(*arguments)) for arguments in cases]
+                assert mark_task(task, variant, cases, answers, values).points == task.points
+
+
+@pytest.mark.sandboxed
+@pytest.mark.parametrize("name", names())
+def test_the_key_of_one_term_gets_less_than_half_in_another(name):
+    assignment = load(name)
+    first = Term("First", "the secret of the first term")
+    others = (Term("Other", f"the secret of another term, {n}") for n in range(100))
+    varied = [task for task in assignment.tasks if len(task.variants) > 1]
+    second = next(
+        other
+        for other in others
+        if all(first.variant(name, task) != other.variant(name, task) for task in varied)
+    )
+    key = as_submission(release.key_notebook(assignment, first))
+    drawn = draw_assignment(second, name, assignment.tasks)
+    marks, _ = mark_submission(key, assignment.tasks, drawn)
+    assert sum(mark.points for mark in marks) < sum(mark.of for mark in marks) / 2
