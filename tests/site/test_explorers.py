@@ -111,6 +111,31 @@ def test_the_threshold_is_that_of_the_library_and_sensitivity_jumps_there(formul
         assert largest_difference(r, jumps) < CLOSE
 
 
+@pytest.mark.parametrize("n_images", [1, 16, 60, 1000, 100_000])
+def test_few_images_are_those_of_the_library(formulas, n_images):
+    calls, expected = [], []
+    for seed, shape in enumerate(SHAPES):
+        generator = torch.Generator().manual_seed(seed)
+        teacher = torch.rand(shape, generator=generator, dtype=torch.float64)
+        radius = fourier.radial_frequency(shape)
+        for alpha, decay, noise in ((0.0, 0.01, 0.0), (1.0, 1.0, 0.3), (3.0, 100.0, 0.0)):
+            power = torch.where(radius > 0, radius.clamp(min=1) ** -alpha, 0.0)
+            setting = {"weight_decay": decay, "n_images": n_images}
+            calls.append(
+                [power, power * teacher, {"decay": decay, "images": n_images, "noise": noise}]
+            )
+            expected.append(
+                (
+                    theory.effective_decay(power, **setting),
+                    theory.predict_few_images(power, power * teacher, **setting, noise=noise),
+                )
+            )
+    decays, answers = zip(*expected, strict=True)
+    found = formulas("(s, _, setting) => fs.effectiveDecay(s, setting)", calls)
+    assert largest_difference(found, decays) < CLOSE
+    assert largest_difference(formulas("fs.predictFewImages", calls), answers) < CLOSE
+
+
 def test_powers_of_a_law_have_unit_variance_and_its_exponent(formulas):
     cases = [[shape, alpha] for shape in SHAPES for alpha in (0, 0.7, 3)]
     for (shape, alpha), power in zip(cases, formulas("fs.lawPower", cases), strict=True):
@@ -276,6 +301,8 @@ POSITIONS = {
         {"alpha": 0.0, "decay": 0.1, "depth": 4.0},
         {"alpha": 0.0, "decay": 10.0, "depth": 2.0},
         {"alpha": 3.0, "decay": 100.0, "depth": 1.0},
+        {"alpha": 1.0, "decay": 0.01, "depth": 1.0, "images": 100.0},
+        {"alpha": 2.0, "decay": 0.1, "depth": 1.0, "images": 1e5},
         {"alpha": 1.5, "decay": 1.0, "depth": 2.0},
     ],
     "wave": [{"ky": 0.0, "kx": 0.0, "phase": 60.0}, {"ky": -16.0, "kx": 1.0, "phase": -90.0}],
@@ -306,7 +333,7 @@ def test_the_script_draws_what_the_build_would_draw(open_figure, name, move):
 def test_every_slider_moves_the_picture_and_the_words_by_keyboard(open_figure, name):
     tab = open_figure(name)
     expect(says(tab)).to_have_attribute("aria-live", "polite")
-    for slider in tab.get_by_role("slider").all():
+    for slider in tab.get_by_role("slider", disabled=False).all():
         picture, sentence = (shapes(tab), pixels(tab)), says(tab).inner_text()
         told = slider.get_attribute("aria-valuetext")
         slider.focus()
@@ -315,6 +342,19 @@ def test_every_slider_moves_the_picture_and_the_words_by_keyboard(open_figure, n
         assert (shapes(tab), pixels(tab)) != picture, "the picture stays"
         assert slider.get_attribute("aria-valuetext") != told, "a screen reader is told nothing"
         assert slider.get_attribute("aria-label"), "a slider without a name"
+
+
+def test_the_number_of_images_can_be_chosen_at_depth_one_and_says_so_elsewhere(open_figure):
+    tab = open_figure("theorem", start={"depth": 2})
+    slider, depth = tab.locator("[name=images]"), tab.locator("[name=depth]")
+    expect(slider).to_be_disabled()
+    expect(slider).to_have_attribute("aria-valuetext", "depth 1 only")
+    depth.fill("1")
+    expect(slider).to_be_enabled()
+    expect(slider).to_have_attribute("aria-valuetext", "1,000")
+    expect(says(tab)).to_contain_text("From 1,000 images")
+    slider.fill("2")
+    expect(says(tab)).to_contain_text("From 100 images")
 
 
 @each_explorer

@@ -2,6 +2,7 @@
 
 from freqsense.theory.cost import end_to_end, realize, representation_cost
 from freqsense.theory.dynamics import learning_curves
+from freqsense.theory.few_images import effective_decay, predict_few_images
 from freqsense.theory.limit import NotSeparableError, solve_limit
 from freqsense.theory.losses import (
     QuadraticLoss,
@@ -25,10 +26,12 @@ __all__ = [
     "QuadraticLoss",
     "Solution",
     "branches",
+    "effective_decay",
     "end_to_end",
     "jump",
     "learning_curves",
     "population_loss",
+    "predict_few_images",
     "predict_sensitivity",
     "quadratic_loss",
     "realize",

@@ -89,7 +89,7 @@
   const LOWEST = 1e-4; // sensitivity on its logarithmic axis
 
   /** Sensitivity against frequency on images of a power law, in units where D |b*|² = 1. */
-  function drawTheorem([powers, answers], { alpha, decay, depth }) {
+  function drawTheorem([powers, answers], { alpha, decay, depth, images }) {
     const law = fs.lawPower([SIDE, SIDE], alpha);
     const setting = { decay, depth, pixels: 1 };
     const powerAt = (k) => law[1] * k ** -alpha; // law[1] is at one cycle/image
@@ -97,23 +97,39 @@
     const threshold = fs.threshold(1, setting);
     const edge = edgeOf(law[1], threshold, alpha);
 
+    const sample = { decay, images: Math.round(images) };
+    const few = fs.predictFewImages(law, law.map((s) => s / SIDE), sample)
+      .map((r) => r * SIDE);
+    const mark = threshold || fs.effectiveDecay(law, sample);
     const ks = spread(1, SIDE / 2, 161);
-    const mark = threshold || decay;
     powers.curve("power", ks, ks.map(powerAt));
     powers.curve("mark", [1, SIDE / 2], [mark, mark]);
-    powers.find("marked").textContent = depth === 1 ? "dashed: λ" : "dashed: threshold s*";
-    const heard = ks.filter((k) => k < edge);
-    drawAnswer(answers, heard, answer(heard.map(powerAt)), edge, depth);
+    powers.find("marked").textContent =
+      depth === 1 ? "dashed: effective λ" : "dashed: threshold s*";
+    const [radii, places] = radiiOf([SIDE, SIDE], SIDE / 2);
+    const heard = depth === 1 ? radii : ks.filter((k) => k < edge);
+    const r = depth === 1 ? places.map((i) => few[i]) : answer(heard.map(powerAt));
+    drawAnswer(answers, heard, r, edge, depth);
     for (const panel of [powers, answers]) shadeSilence(panel, edge);
 
-    const off = answer(law).filter((r, i) => i > 0 && r === 0).length;
-    const [near, far] = answer([1, 8].map(powerAt));
+    const off = answer(law).filter((value, i) => i > 0 && value === 0).length;
+    const [near, far] = depth === 1 ? [few[1], few[8]] : answer([1, 8].map(powerAt));
     const smaller = alpha ? `${number(8 ** alpha)} times smaller` : "as large";
-    return (
+    const head =
       `Depth ${depth}, λ = ${number(decay)}, α = ${number(alpha)}: the network has ` +
       `${number(near)} of its teacher's sensitivity at 1 cycle/image and ${number(far)} at 8, ` +
-      `where power is ${smaller}. Switched off: ${count(off)} of ${count(SIDE ** 2 - 1)} waves.`
-    );
+      `where power is ${smaller}. `;
+    if (depth > 1) return `${head}Switched off: ${count(off)} of ${count(SIDE ** 2 - 1)} waves.`;
+    return `${head}From ${count(sample.images)} images; λ acts as ${number(mark)}.`;
+  }
+
+  /** Radial frequencies of a grid from 1 to the highest, each once, and where one of each is. */
+  function radiiOf(shape, highest) {
+    const radius = fs.radialFrequency(shape);
+    const order = Array.from(radius.keys()).sort((i, j) => radius[i] - radius[j] || i - j);
+    const inside = order.filter((i) => radius[i] > 1 - 1e-9 && radius[i] < highest + 1e-9);
+    const first = inside.filter((i, n) => n === 0 || radius[i] - radius[inside[n - 1]] > 1e-9);
+    return [first.map((i) => radius[i]), first];
   }
 
   /** The network's sensitivity, which ends at the edge, from depth 3 on with a jump. */
@@ -273,13 +289,16 @@
     let resting;
 
     function redraw() {
+      const values = Object.fromEntries(sliders.map((slider) => [slider.name, valueOf(slider)]));
       for (const slider of sliders) {
         const digits = slider.dataset.scale === "log" ? 3 : 5;
-        const text = number(valueOf(slider), digits) + slider.dataset.unit;
+        const { when, unless } = data.only?.[slider.name] ?? { when: {} };
+        slider.disabled = Object.entries(when).some(([name, value]) => values[name] !== value);
+        const text = slider.disabled ? unless :
+          number(valueOf(slider), digits) + slider.dataset.unit;
         slider.parentElement.querySelector("output").value = text;
         slider.setAttribute("aria-valuetext", text);
       }
-      const values = Object.fromEntries(sliders.map((slider) => [slider.name, valueOf(slider)]));
       const sentence = DRAW[box.dataset.explorer](panels, values, data);
       clearTimeout(resting);
       if (says.textContent === sentence) return;

@@ -26,13 +26,13 @@ class Control:
         """Return where the slider stands for a value."""
         return math.log10(value) if self.log else value
 
-    def html(self, value):
-        """Return the slider with its label, and the value beside it."""
-        text = number(value, 3 if self.log else 5) + self.unit
+    def html(self, value, off=None):
+        """Return the slider with its label, and beside it the value, or why it is off."""
+        text = off or number(value, 3 if self.log else 5) + self.unit
         return (
             f'<label><span>{self.label}</span><input type="range" name="{self.name}"'
             f' min="{self.low:g}" max="{self.high:g}" step="{self.step:g}"'
-            f' value="{self.position(value):g}" autocomplete="off"'
+            f' value="{self.position(value):g}" autocomplete="off"{" disabled" if off else ""}'
             f' data-scale="{"log" if self.log else "linear"}" data-unit="{self.unit}"'
             f' aria-label="{self.label}" aria-valuetext="{text}">'
             f'<output aria-live="off">{text}</output></label>'
@@ -46,7 +46,8 @@ class LiveFigure:
     draw : function of the sliders' values; returns the panels and the sentence that says what is
         to be seen in them
     presets : values of sliders by the label of the button that sets them
-    data : numbers and words that the script needs, under their names
+    data : numbers and words that the script needs, under their names; under "only" the sliders
+        that count "when" others have certain values, and what to say "unless" they have
     """
 
     controls: tuple[Control, ...]
@@ -71,11 +72,20 @@ class LiveFigure:
 <div class="freqsense-explorer" data-explorer="{name}">
 <div class="explorer-panels">{"".join(panel.svg() for panel in panels)}</div>
 <div class="explorer-controls" role="group" aria-label="sliders of the figure" hidden>\
-{self._buttons()}{"".join(control.html(values[control.name]) for control in self.controls)}</div>
+{self._buttons()}{self._sliders(values)}</div>
 <p class="explorer-says" aria-live="polite">{html.escape(sentence)}</p>
 <noscript><p>The sliders of this figure need JavaScript.</p></noscript>
 <script type="application/json">{json.dumps(self.data)}</script>
 </div>"""
+
+    def _sliders(self, values):
+        """Return the sliders; one that does not count is off."""
+        parts = []
+        for control in self.controls:
+            rule = self.data.get("only", {}).get(control.name, {"when": {}})
+            counts = all(values[name] == value for name, value in rule["when"].items())
+            parts.append(control.html(values[control.name], None if counts else rule["unless"]))
+        return "".join(parts)
 
     def _buttons(self):
         """Return one button for each preset."""

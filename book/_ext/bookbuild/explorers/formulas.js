@@ -70,6 +70,29 @@ window.freqsense = (() => {
     return kappa * (depth - 2) * bracket ** ((2 * (depth - 1)) / depth);
   }
 
+  /** Weight decay as which λ acts on a sample of so many images, at depth 1. */
+  function effectiveDecay(power, { decay, images }) {
+    const sum = (term) => power.reduce((total, s) => total + term(s), 0);
+    let d = decay + sum((s) => s) / images;
+    for (let n = 0; n < MAX_NEWTON_STEPS; n++) {
+      const excess = d - decay - (d * sum((s) => s / (s + d))) / images;
+      const step = excess / (1 - sum((s) => (s / (s + d)) ** 2) / images);
+      d = Math.max(d - step, decay);
+      if (!(step > 1e-15 * d)) break;
+    }
+    return d;
+  }
+
+  /** Root mean square sensitivity over samples of so many images, at depth 1. */
+  function predictFewImages(power, cross, { decay, images, noise = 0 }) {
+    const d = effectiveDecay(power, { decay, images });
+    const sum = (term) => power.reduce((total, s, i) => total + term(s, Math.abs(cross[i])), 0);
+    const missed = sum((s, gamma) => (s > 0 ? (d * gamma) ** 2 / (s * (s + d) ** 2) : 0));
+    const spread = (noise + missed) / (images - sum((s) => (s / (s + d)) ** 2));
+    return Float64Array.from(power, (s, i) =>
+      s > 0 ? Math.sqrt(cross[i] ** 2 + s * spread) / (s + d) : 0);
+  }
+
   /** A wave of amplitude 1 and a phase in radians at each pixel. */
   function wave([height, width], ky, kx, phase) {
     return Float64Array.from({ length: height * width }, (_, i) => {
@@ -188,7 +211,8 @@ window.freqsense = (() => {
   }
 
   return {
-    signedFrequencies, onGrid, radialFrequency, lawPower, predict, threshold, wave,
+    signedFrequencies, onGrid, radialFrequency, lawPower, predict, threshold,
+    effectiveDecay, predictFewImages, wave,
     transform, filtered, powerOf, fieldGain, recolorGain, ringMeans,
     transfer, shifted, slope,
   };

@@ -8,7 +8,7 @@ import torch
 from freqsense import fourier, theory
 
 from .figure import Control, LiveFigure
-from .panels import BLACK, BLUE, RED, Axis, Panel, number
+from .panels import BLACK, BLUE, PURPLE, RED, Axis, Panel, number
 
 SIDE = 32
 LOWEST = 1e-4  # sensitivity on its logarithmic axis
@@ -18,17 +18,33 @@ POWER = Axis("power s", 0.01, 1000, {0.01: "0.01", 1: "1", 100: "100"}, log=True
 ANSWER = Axis("r / |b*|", LOWEST, 3, {1e-4: "10⁻⁴", 0.01: "0.01", 1: "1"}, log=True)
 
 
-def draw(alpha, decay, depth):
+def draw(alpha, decay, depth, images):
     """Draw power and sensitivity on images of a power law, in units where D |b*|² = 1."""
     depth, power = int(depth), law_power((SIDE, SIDE), alpha)
     strength = float(power[0, 1])  # at one cycle/image
     ks = np.geomspace(1, SIDE / 2, 161)
-    r = answer(strength * ks**-alpha, decay, depth)
     threshold = theory.threshold(1.0, weight_decay=decay, depth=depth, n_pixels=1)
     edge = edge_of(strength, threshold, alpha)
-    panels = draw_power(strength * ks**-alpha, ks, threshold or decay, depth, edge)
-    answers = draw_answer(ks[ks < edge], r[ks < edge], depth, edge)
-    return (panels, answers), describe(alpha, decay, depth, power)
+    sample = {"weight_decay": decay, "n_images": round(images)}
+    mark = threshold or theory.effective_decay(power, **sample)
+    panels = draw_power(strength * ks**-alpha, ks, mark, depth, edge)
+    if depth == 1:
+        ks, r = few_images_answer(power, sample)
+        words = describe_few(alpha, power, mark, sample)
+    else:
+        r = answer(strength * ks**-alpha, decay, depth)
+        words = describe(alpha, decay, depth, power)
+    return (panels, draw_answer(ks[ks < edge], r[ks < edge], depth, edge)), words
+
+
+def few_images_answer(power, sample):
+    """Return the radial frequencies of the grid, each once, and r / |b*| there, at depth 1."""
+    r = SIDE * theory.predict_few_images(power, power / SIDE, **sample).flatten()
+    radius = fourier.radial_frequency((SIDE, SIDE)).flatten().numpy()
+    order = np.argsort(radius, kind="stable")
+    order = order[(radius[order] > 1 - 1e-9) & (radius[order] < SIDE / 2 + 1e-9)]
+    first = order[np.diff(radius[order], prepend=0) > 1e-9]
+    return radius[first], r[first]
 
 
 def law_power(shape, alpha):
@@ -57,9 +73,9 @@ def draw_power(power, ks, mark, depth, edge):
     """Draw the power of the images, and the power at which sensitivity ends or is half."""
     panel = Panel("Power of the images", RADIUS, POWER)
     shade_silence(panel, edge)
-    panel.curve("mark", [1, SIDE / 2], [mark, mark], stroke=RED, **{"stroke-dasharray": "6 4"})
+    panel.curve("mark", [1, SIDE / 2], [mark, mark], stroke=BLACK, **{"stroke-dasharray": "6 4"})
     panel.curve("power", ks, power, stroke=BLUE)
-    words = "dashed: λ" if depth == 1 else "dashed: threshold s*"
+    words = "dashed: effective λ" if depth == 1 else "dashed: threshold s*"
     panel.text("marked", 326, 44, words, **{"text-anchor": "end"})
     return panel
 
@@ -70,10 +86,10 @@ def draw_answer(ks, r, depth, edge):
     shade_silence(panel, edge)
     jump = theory.jump(1.0, depth)
     drops = 1 < edge < SIDE / 2
-    panel.curve("teacher", [1, SIDE / 2], [1, 1], stroke=BLACK, **{"stroke-dasharray": "2 4"})
-    panel.curve("drop", [edge] * 2 * drops, [jump, LOWEST] * drops, stroke=BLUE,
+    panel.curve("teacher", [1, SIDE / 2], [1, 1], stroke=PURPLE, **{"stroke-dasharray": "2 4"})
+    panel.curve("drop", [edge] * 2 * drops, [jump, LOWEST] * drops, stroke=RED,
                 **{"stroke-dasharray": "6 4"})  # fmt: skip
-    panel.curve("sensitivity", [*ks, *[edge] * drops], [*r, *[jump] * drops], stroke=BLUE)
+    panel.curve("sensitivity", [*ks, *[edge] * drops], [*r, *[jump] * drops], stroke=RED)
     panel.text("", 326, 44, "dotted: teacher", **{"text-anchor": "end"})
     return panel
 
@@ -85,15 +101,27 @@ def shade_silence(panel, edge):
 
 
 def describe(alpha, decay, depth, power):
-    """Say what the two panels show."""
+    """Say what the two panels show, from depth 2 on."""
     off = int((answer(power, decay, depth)[1:] == 0).sum())  # DC has no power
     strength = float(power[0, 1])
-    near, far = answer([strength, strength * 8.0**-alpha], decay, depth).tolist()
+    shares = answer([strength, strength * 8.0**-alpha], decay, depth).tolist()
+    return head(depth, decay, alpha, shares) + f"Switched off: {off:,} of {SIDE**2 - 1:,} waves."
+
+
+def describe_few(alpha, power, effective, sample):
+    """Say what the two panels show, at depth 1."""
+    r = SIDE * theory.predict_few_images(power, power / SIDE, **sample)
+    opening = head(1, sample["weight_decay"], alpha, (float(r[0, 1]), float(r[0, 8])))
+    return f"{opening}From {sample['n_images']:,} images; λ acts as {number(effective)}."
+
+
+def head(depth, decay, alpha, shares):
+    """Say where the sliders stand, and the sensitivity at two frequencies."""
     smaller = f"{number(8.0**alpha)} times smaller" if alpha else "as large"
     return (
         f"Depth {depth}, λ = {number(decay)}, α = {number(alpha)}: the network has "
-        f"{number(near)} of its teacher's sensitivity at 1 cycle/image and {number(far)} at 8, "
-        f"where power is {smaller}. Switched off: {off:,} of {SIDE**2 - 1:,} waves."
+        f"{number(shares[0])} of its teacher's sensitivity at 1 cycle/image and "
+        f"{number(shares[1])} at 8, where power is {smaller}. "
     )
 
 
@@ -102,6 +130,8 @@ THEOREM = LiveFigure(
         Control("alpha", "exponent α of power", 0, 3, 0.1, 2),
         Control("decay", "weight decay λ", -2, 2, 0.1, 1, log=True),
         Control("depth", "depth L", 1, 4, 1, 3),
+        Control("images", "number of images N", 2, 5, 0.1, 1000, log=True),
     ),
     draw,
+    data={"only": {"images": {"when": {"depth": 1}, "unless": "depth 1 only"}}},
 )
