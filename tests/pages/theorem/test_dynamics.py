@@ -84,3 +84,13 @@ def test_depth_decides_whether_power_or_correlation_orders_learning(seed):
         half = (path < b.abs() / 2).sum(0)[alive]
         assert (half < len(path)).all()
         assert rank(half, own[alive]) < -0.97 < -0.9 < rank(half, other[alive])
+
+
+def test_the_exercise_by_hand():
+    power, cross = torch.tensor([[8.0, 1.0]]), torch.tensor([[0.2, 0.4]])
+    power, cross = (torch.cat([v.double(), torch.zeros(1, 98).double()], 1) for v in (power, cross))
+    times = torch.linspace(0, 5, 5001)
+    for depth, expected in ((1, [0.09, 0.69]), (2, [2.5, 1.6])):
+        r = theory.learning_curves(power, cross, depth=depth, times=times, start=1e-6)
+        half = times[(r[:, 0, :2] < (cross / power)[0, :2] / 2).sum(0)]
+        assert half.tolist() == pytest.approx(expected, abs=0.05)
