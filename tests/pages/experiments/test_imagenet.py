@@ -1,16 +1,9 @@
-"""A network trained on ImageNet: the claims of the page, on the record and on small networks."""
+"""A network trained on ImageNet: the claims of the page, on the record."""
 
-import copy
-
-import numpy as np
 import pytest
 import recorded
-import torch
-from draws import noise
-from networks import small_net
-from tolerances import ATOL, SIGMAS
-
-from freqsense import sensitivity
+from imagenet import error, slopes
+from tolerances import SIGMAS
 
 NETWORKS = ["lite0", "lite1", "lite2"]
 SETS = ["photographs", "others"]
@@ -19,18 +12,6 @@ SETS = ["photographs", "others"]
 @pytest.fixture(scope="module")
 def table():
     return recorded.table("imagenet")
-
-
-def slopes(table, band, **wanted):
-    """Slopes (seeds, pictures) of the record."""
-    wanted = {"output": "logits"} | wanted
-    rows = [row for row in table if wanted.items() <= row.items()]
-    seeds = sorted({row["seed"] for row in rows})
-    return np.array([[float(r[f"slope_{band}"]) for r in rows if r["seed"] == k] for k in seeds])
-
-
-def error(values):
-    return values.std(ddof=1) / len(values) ** 0.5
 
 
 @pytest.mark.parametrize("pictures", SETS)
@@ -64,49 +45,3 @@ def test_without_the_shapes_of_kernels_the_curve_rises(table, network, weights):
     at = {"network": network, "pictures": "photographs"}
     destroyed = slopes(table, "all", weights=weights, **at).mean(1)
     assert destroyed.mean() > SIGMAS * error(destroyed)
-
-
-def test_the_peak_is_made_in_the_second_and_third_block(table):
-    at = {"network": "lite0", "pictures": "photographs"}
-    after = [slopes(table, "all", output=f"block {k}", **at).mean() for k in range(17)]
-    assert min(after[:2]) > 0.1 and max(after[2:]) < 0.05
-
-
-def test_outputs_hardly_matter_and_colour_does(table):
-    at = {"network": "lite0", "weights": "trained"}
-    logits = slopes(table, "all", pictures="photographs", **at)[0]
-    for output in ("softmax", "loss", "top logit"):
-        other = slopes(table, "all", output=output, pictures="photographs", **at)[0]
-        assert abs(other - logits).mean() < 0.1
-    grey = slopes(table, "all", pictures="grey", **at)[0]
-    assert (logits - grey).mean() > 0.2
-
-
-@pytest.mark.parametrize("scale", [0.5, 4.0])
-def test_a_first_batchnorm_tells_how_pictures_were_normalised(scale):
-    images = noise(64, 2, 8, 8)
-    model = sensitivity.settle_batchnorm(small_net(), images)
-    shown = sensitivity.settle_batchnorm(copy.deepcopy(model), scale * images)
-    ratio = shown[1].running_var / model[1].running_var
-    assert torch.allclose(ratio, torch.full_like(ratio, scale**2), rtol=1e-6)
-
-
-def test_turned_colour_axes_keep_the_norm_and_show_each_axis():
-    axes = torch.tensor([[1.0, 1, 1], [1, -1, 0], [1, 1, -2]], dtype=torch.float64)
-    axes = axes / axes.norm(dim=1, keepdim=True)
-    x, model = noise(4, 3, 8, 8), small_net(channels=3).eval()
-
-    def of_axes(y):
-        return model(torch.einsum("ac,nahw->nchw", axes, y))
-
-    turned = torch.einsum("ac,nchw->nahw", axes, x)
-    plain, along = (
-        sensitivity.measure_sensitivity(f, images) for f, images in ((model, x), (of_axes, turned))
-    )
-    tight = ATOL[torch.float64]
-    assert torch.allclose(plain.norm().values, along.norm().values, atol=tight)
-    # A network that sees the mean of the colours hears grey alone.
-    grey = sensitivity.measure_sensitivity(
-        lambda y: of_axes(torch.cat([y[:, :1], 0 * y[:, 1:]], 1)), turned
-    )
-    assert grey.values[1:].abs().max() < tight < grey.values[0].min()
