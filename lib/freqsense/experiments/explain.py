@@ -14,7 +14,7 @@ from freqsense._checks import as_choice
 from freqsense._extras import extra
 from freqsense.experiments._rings import fitted_rings
 from freqsense.experiments.analysis import ring_power
-from freqsense.fourier import radial_mask
+from freqsense.fourier import radial_average, radial_mask, unfold_half
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -219,19 +219,25 @@ class _Model:
 def _models(
     runs: "Dataset", measured: "DataArray", filled: "DataArray", reference: str | None
 ) -> list[_Model]:
-    s, gamma = runs.power_map, runs.cross_map
+    s, gamma = _bare(runs.power_map), _bare(runs.cross_map)
+    power = ring_power(runs.power_map)
     models = [
-        _power(ring_power(s), filled),
+        _power(power, filled),
         _curve("theory", lambda c: gamma / (s + c), _DECADES, filled),
         _depth_two(s, gamma, filled),
         _stopped(s, gamma, filled),
     ]
     if reference is not None:
-        models.append(_own_teacher(ring_power(s), measured, filled, reference))
+        models.append(_own_teacher(power, measured, filled, reference))
     if "exact" in runs:
         exact = _log_shape(runs.exact, filled)
         models.append(_Model("few_images", lambda _: exact, None))
     return models
+
+
+def _bare(values: "DataArray") -> "DataArray":
+    """Leave out the coordinates, whose alignment would take most of the time of a search."""
+    return values.drop_vars(list(values.coords))
 
 
 def _power(power: "DataArray", filled: "DataArray") -> _Model:
@@ -251,9 +257,25 @@ def _curve(
     def predict(exponent: float) -> "DataArray":
         if math.isnan(exponent):
             return xarray.full_like(filled, math.nan, dtype=float)
-        return _log_shape(ring_power(curve(10.0**exponent)), filled)
+        return _log_shape(_on_rings(curve(10.0**exponent)), filled)
 
     return _Model(name, predict, bounds)
+
+
+def _on_rings(maps: "DataArray") -> "DataArray":
+    """Average half maps (..., ky, half_kx) over rings as :func:`.ring_power`, for many maps."""
+    import xarray
+
+    *leading, ky, half_kx = maps.shape
+    means = maps.values.reshape(*leading, -1) @ _ring_weights(ky, half_kx)
+    return xarray.DataArray(means, dims=(*maps.dims[:-2], "ring"))
+
+
+@cache
+def _ring_weights(ky: int, half_kx: int) -> np.ndarray:
+    """Weights (ky · half_kx, ring) of each entry of a half map in the mean of each ring."""
+    each = torch.eye(ky * half_kx, dtype=torch.float64).reshape(-1, ky, half_kx)
+    return radial_average(unfold_half(each, ky)).mean.numpy()
 
 
 def _depth_two(s: "DataArray", gamma: "DataArray", filled: "DataArray") -> _Model:
@@ -275,10 +297,11 @@ def _own_teacher(
     r0 = np.exp(measured.sel(image_filter=reference, drop=True).mean("seed"))
     s0 = power.sel(image_filter=reference, drop=True).mean("seed")
     gain = np.sqrt(power / s0)
+    s, s0, r0, gain = _bare(power), _bare(s0), _bare(r0), _bare(gain)
 
     def predict(exponent: float) -> "DataArray":
         c = 10.0**exponent
-        return _log_shape(gain * r0 * (s0 + c) / (power + c), filled)
+        return _log_shape(gain * r0 * (s0 + c) / (s + c), filled)
 
     return _Model("own_teacher", predict, _DECADES)
 
