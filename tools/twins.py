@@ -31,9 +31,32 @@ if importlib.util.find_spec("freqsense") is None:
     %pip install -q "./{clone}[all]"
     os.chdir("{clone}/{folder}")"""
 
-# A live figure is part of the built page, and only its caption of a notebook.
-LIVE_FIGURE = re.compile(r"^```\{explorer\}.*\n(?::.*\n)*\n((?:.+\n)+)```$", re.MULTILINE)
-NO_LIVE_FIGURE = r"*On the page of the book, this is a figure with sliders:* \1"
+# A live figure of a page is computed by the page; in a notebook the kernel draws it.
+LIVE_FIGURE = re.compile(
+    r"^```\{explorer\} (?P<name>\w+)\n(?P<options>(?::.*\n)*)\n(?P<caption>(?:.+\n)+)```$",
+    re.MULTILINE,
+)
+START = re.compile(r"^:start: (.*)$", re.MULTILINE)
+LIVE_CELL = """\
+```{{code-cell}} ipython3
+from freqsense import notebook
+
+notebook.explorer({arguments})
+```
+
+{caption}"""
+
+
+def live_cell(figure):
+    r"""Return the code cell, and the caption, that stand for a live figure.
+
+    >>> text = "```{explorer} field\n:name: fig-a\n:start: alpha=2.5\n\nA field.\n```"
+    >>> print(live_cell(LIVE_FIGURE.match(text)).splitlines()[3])
+    notebook.explorer("field", alpha=2.5)
+    """
+    start = START.search(figure["options"])
+    arguments = ", ".join([f'"{figure["name"]}"', *([start[1]] if start else [])])
+    return LIVE_CELL.format(arguments=arguments, caption=figure["caption"])
 
 
 def toc_pages(root=ROOT):
@@ -94,7 +117,7 @@ def colab_cell(page, root=ROOT):
 
 def twin_text(page):
     """Convert one page, with cell ids that count up instead of random ones."""
-    text = LIVE_FIGURE.sub(NO_LIVE_FIGURE, page.read_text(encoding="utf-8"))
+    text = LIVE_FIGURE.sub(live_cell, page.read_text(encoding="utf-8"))
     notebook = jupytext.reads(text, fmt="md:myst")
     first_code = [cell.cell_type for cell in notebook.cells].index("code")
     notebook.cells.insert(first_code, colab_cell(page))

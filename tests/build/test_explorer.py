@@ -1,5 +1,6 @@
 """The directive of live figures, in a small project, and the figures' own refusals."""
 
+import json
 import re
 
 import pytest
@@ -9,6 +10,8 @@ from bookbuild.explorers.panels import Axis, number
 from sources import PAGES, directives, read
 from sphinx.application import Sphinx
 from twins import page_name, twin_text
+
+from freqsense import notebook
 
 PAGE = """\
 # A page
@@ -86,13 +89,27 @@ def test_a_wrong_explorer_warns_on_its_page(build, old, new, message):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
-def test_live_figures_of_a_page_have_a_number_a_caption_and_no_place_in_its_twin(page):
+def test_live_figures_of_a_page_have_a_number_a_caption_and_a_cell_in_its_twin(page):
     found = [d for d in directives(read(page)) if d.name == "explorer"]
     for d in found:
         assert d.options.get("name") and d.body.strip(), f"line {d.line}"
     if found:
-        assert "{explorer}" not in twin_text(page)
-        assert twin_text(page).count("a figure with sliders") == len(found)
+        cells = json.loads(twin_text(page))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells]
+        assert "{explorer}" not in "".join(sources)
+        lines = [source.splitlines()[-1] for source in sources if "notebook.explorer(" in source]
+        starts = [f", {d.options['start']}" if "start" in d.options else "" for d in found]
+        pairs = zip(found, starts, strict=True)
+        assert lines == [f'notebook.explorer("{d.argument}"{start})' for d, start in pairs]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_the_cell_of_a_live_figure_starts_where_the_page_does(page):
+    for d in (d for d in directives(read(page)) if d.name == "explorer"):
+        start = explorer.read_start(d.options["start"]) if "start" in d.options else {}
+        *sliders, _ = notebook.explorer(d.argument, **start).children
+        controls = {c.name: c.start for c in EXPLORERS[d.argument].controls} | start
+        assert [slider.value for slider in sliders] == pytest.approx(list(controls.values()))
 
 
 @pytest.mark.parametrize("name", EXPLORERS)

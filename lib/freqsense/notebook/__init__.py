@@ -1,4 +1,6 @@
-"""What the book's pages use of a notebook: sliders over figures, numbers handed to the prose."""
+"""What the book's pages use of a notebook: live figures, sliders, numbers handed to the prose."""
+
+from freqsense.notebook.explorers import EXPLORERS, Explorer, Slider, explorer
 
 # The name ``glue`` ends as the function: importing the module of that name sets it first.
 from freqsense.notebook.glue import glue
@@ -10,4 +12,15 @@ from freqsense.notebook.sliders import (
     frame_slider,
 )
 
-__all__ = ["MAX_FRAMES", "STATIC_VARIABLE", "FrameSlider", "explore", "frame_slider", "glue"]
+__all__ = [
+    "EXPLORERS",
+    "MAX_FRAMES",
+    "STATIC_VARIABLE",
+    "Explorer",
+    "FrameSlider",
+    "Slider",
+    "explore",
+    "explorer",
+    "frame_slider",
+    "glue",
+]
