@@ -1,16 +1,11 @@
 """Serve the built book on this machine and open its pages in Chromium, each view once."""
 
-import functools
-import http.server
-import shutil
-import threading
 from dataclasses import dataclass, field
 
 import pytest
 from built import SITE
+from chromium import serve, start_chromium
 from playwright.sync_api import sync_playwright
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @dataclass
@@ -24,34 +19,19 @@ class Visit:
     requests: list = field(default_factory=list)
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="session")
 def address():
     """Where the built book is served, on the loopback interface only."""
     if not (SITE / "index.html").exists():
         pytest.fail("the book is not built: run `make book` first", pytrace=False)
-    handler = functools.partial(QuietHandler, directory=SITE)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with serve(SITE) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
 def browser():
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.fail(f"no browser found: install one of {', '.join(BROWSERS)}", pytrace=False)
-    with sync_playwright() as playwright:
-        # A container's root may not use Chromium's sandbox; the pages are our own.
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with sync_playwright() as playwright, start_chromium(playwright) as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="session")
