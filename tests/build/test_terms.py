@@ -96,6 +96,7 @@ def test_lists_and_quotations_have_links_too(site):
         "```python\nwave\n```",
         "A **wave** is what we call a wave.",
         "The following holds.",
+        "Raised to the power 3, which is no power of two, of whatever powers.",
         "A wave-like wavelet, a microwave, file.wave",
         ":::{admonition} A wave\nNone.\n:::",
     ],

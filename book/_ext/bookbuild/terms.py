@@ -12,9 +12,15 @@ from .latex import spoken
 
 CLASS = "term-link"
 # Pages that list things; the rest of the glossary's own page is its definitions.
-UNLINKED = re.compile(r".*reference/(?:modules/.*|bibliography|library|whats-new)")
+UNLINKED = re.compile(r".*reference/(?:modules/.*|bibliography|library|status|whats-new)")
 # In another sense, these stand in sentences about anything.
-ORDINARY = {"following", "undoing"}
+ORDINARY = {"following", "undoing", "exponent", "exponents"}
+# Turns in which a word that is a term has another sense.
+OTHER_SENSES = re.compile(
+    r"\b(?:a|to the) power\b(?! (?:spectrum|law))|\bpowers\b|\bpower of (?:two|2)\b|\bWindows\b"
+    r"|\b(?:no|fresh|live|Jupyter) kernels?\b|\bkernels? of covariances?\b|\bunder control\b"
+    r"|\bmargins? (?:as|so) wide\b|\b(?:frequency|linear|its) responses?\b|\bresponses? (?:at|to)\b"
+)
 # What a text is part of: that a link inside would break, or that speaks of something else.
 CLOSED = (
     nodes.reference, nodes.title, nodes.literal, nodes.literal_block, nodes.math, nodes.math_block,
@@ -167,7 +173,10 @@ def is_closed(node):
 def split_text(app, docname, text, pattern, terms, met):
     """Cut a text at the terms that are met for the first time, and link those."""
     parts, position, source = [], 0, text.astext()
+    others = [other.span() for other in OTHER_SENSES.finditer(source)]
     for match in pattern.finditer(source):
+        if any(start <= match.start() < end for start, end in others):
+            continue
         term = terms[" ".join(match[0].lower().split())]
         if term in met or term in defined_beside(text, terms):
             continue
