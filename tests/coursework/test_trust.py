@@ -1,12 +1,13 @@
 """The marks of answers whose worth is known: key, untouched, wrong, mutated, of last year."""
 
+import matplotlib.pyplot as plt
 import pytest
 from grader import release
 from grader.assignment import load, names
 from grader.draw import draw_cases
 from grader.marks import draw_assignment, mark_submission, mark_task
 from grader.term import Term
-from grader.trust import as_submission, rows_of
+from grader.trust import as_submission, rows_of, run_here
 
 SECRETS = 200
 
@@ -50,6 +51,30 @@ def test_whatever_the_secret_every_wrong_answer_shows_and_every_right_one_is_rig
             for function in task.right(variant):
                 values = [("value", function(*arguments)) for arguments in cases]
                 assert mark_task(task, variant, cases, answers, values).points == task.points
+
+
+def terms_that_show_every_variant(assignment):
+    """Yield terms, each with a variant of some task that those before have not."""
+    unseen = {(task.name, str(each)) for task in assignment.tasks for each in task.variants}
+    for number in range(1000):
+        term = Term("Any", f"a secret for the variants: {number}")
+        chosen = {(t.name, str(term.variant(assignment.name, t))) for t in assignment.tasks}
+        if chosen & unseen:
+            yield term
+        unseen -= chosen
+    assert not unseen
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_key_passes_its_own_visible_checks(name, monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda: None)
+    plt.switch_backend("Agg")
+    assignment = load(name)
+    for term in terms_that_show_every_variant(assignment):
+        key = release.key_notebook(assignment, term)
+        assert any("assert" in cell.source for cell in key.cells if cell.cell_type == "code")
+        run_here(key)
+        plt.close("all")
 
 
 @pytest.mark.sandboxed
