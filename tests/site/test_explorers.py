@@ -126,12 +126,12 @@ def test_few_images_are_those_of_the_library(formulas, n_images):
             )
             expected.append(
                 (
-                    theory.effective_decay(power, **setting),
+                    theory.sample_decay(power, **setting),
                     theory.predict_few_images(power, power * teacher, **setting, noise=noise),
                 )
             )
     decays, answers = zip(*expected, strict=True)
-    found = formulas("(s, _, setting) => fs.effectiveDecay(s, setting)", calls)
+    found = formulas("(s, _, setting) => fs.sampleDecay(s, setting)", calls)
     assert largest_difference(found, decays) < CLOSE
     assert largest_difference(formulas("fs.predictFewImages", calls), answers) < CLOSE
 

@@ -2,7 +2,7 @@
 
 from freqsense.theory.cost import end_to_end, realize, representation_cost
 from freqsense.theory.dynamics import learning_curves
-from freqsense.theory.few_images import effective_decay, predict_few_images
+from freqsense.theory.few_images import predict_few_images, sample_decay
 from freqsense.theory.limit import NotSeparableError, solve_limit
 from freqsense.theory.losses import (
     QuadraticLoss,
@@ -26,7 +26,6 @@ __all__ = [
     "QuadraticLoss",
     "Solution",
     "branches",
-    "effective_decay",
     "end_to_end",
     "jump",
     "learning_curves",
@@ -36,6 +35,7 @@ __all__ = [
     "quadratic_loss",
     "realize",
     "representation_cost",
+    "sample_decay",
     "second_moments",
     "solve",
     "solve_limit",

@@ -6,18 +6,18 @@ from torch import Tensor
 from freqsense._checks import as_integer, as_real
 from freqsense.theory._inputs import as_moments, check_result
 
-__all__ = ["effective_decay", "predict_few_images"]
+__all__ = ["predict_few_images", "sample_decay"]
 
 _MAX_NEWTON_STEPS = 200
 
 
-def effective_decay(power: Tensor, *, weight_decay: float, n_images: int) -> float:
+def sample_decay(power: Tensor, *, weight_decay: float, n_images: int) -> float:
     r"""Weight decay as which λ acts on a sample of N images at depth 1: the root λ_N >= λ of
 
     .. math:: \lambda_N = \lambda + \frac{\lambda_N}{N}
         \sum_\omega \frac{s(\omega)}{s(\omega) + \lambda_N}
 
-    Equation ``eq-effective-decay`` of the book. With many images it is λ, with few about the
+    Equation ``eq-sample-decay`` of the book. With many images it is λ, with few about the
     variance of an image divided by N.
 
     Parameters
@@ -44,7 +44,7 @@ def effective_decay(power: Tensor, *, weight_decay: float, n_images: int) -> flo
     >>> import torch
     >>> from freqsense import theory
     >>> for n_images in (10, 100, 1000):
-    ...     round(theory.effective_decay(torch.ones(8, 8), weight_decay=0.1, n_images=n_images), 3)
+    ...     round(theory.sample_decay(torch.ones(8, 8), weight_decay=0.1, n_images=n_images), 3)
     5.518
     0.212
     0.106
@@ -79,7 +79,7 @@ def predict_few_images(
         V = \frac{\sigma^2 + \lambda_N^2 \sum_\omega \gamma^2 / (s\,(s + \lambda_N)^2)}
         {N - \sum_\omega s^2 / (s + \lambda_N)^2}
 
-    Equation ``eq-few-images-ridge`` of the book, with λ_N of :func:`effective_decay`, for Gaussian
+    Equation ``eq-few-images-ridge`` of the book, with λ_N of :func:`sample_decay`, for Gaussian
     images: a deterministic equivalent, exact in the limit of many images and pixels.
 
     Parameters
@@ -115,7 +115,7 @@ def predict_few_images(
     """
     s, c = _as_grid(power, cross)
     noise = as_real(noise, "noise", 0)
-    decay = effective_decay(s, weight_decay=weight_decay, n_images=n_images)
+    decay = sample_decay(s, weight_decay=weight_decay, n_images=n_images)
     squares = torch.where(s > 0, c.abs().square(), 0.0)
     missed = decay**2 * float((squares / (s.where(s > 0, 1.0) * (s + decay) ** 2)).sum())
     freedom = n_images - float((s / (s + decay)).square().sum())  # positive, as λ > 0

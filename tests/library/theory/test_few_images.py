@@ -13,9 +13,9 @@ ONES = torch.ones(3, 4)
 
 @pytest.mark.parametrize("n_images", [1, 7, 30, 1000])
 @pytest.mark.parametrize("weight_decay", [1e-6, 0.3, 20.0])
-def test_eq_effective_decay(n_images, weight_decay):
+def test_eq_sample_decay(n_images, weight_decay):
     power, _ = moments((5, 6))
-    kappa = theory.effective_decay(power, weight_decay=weight_decay, n_images=n_images)
+    kappa = theory.sample_decay(power, weight_decay=weight_decay, n_images=n_images)
     share = float((power / (power + kappa)).sum()) / n_images
     assert kappa >= weight_decay
     assert kappa == pytest.approx(weight_decay + kappa * share, rel=1e-9)
@@ -24,7 +24,7 @@ def test_eq_effective_decay(n_images, weight_decay):
 def test_white_images_have_a_quadratic_equation():
     """κ² + κ (1 - λ - D/N) - λ = 0 for power 1."""
     for n_images in (20, 64, 300):
-        kappa = theory.effective_decay(torch.ones(8, 8), weight_decay=0.1, n_images=n_images)
+        kappa = theory.sample_decay(torch.ones(8, 8), weight_decay=0.1, n_images=n_images)
         half = (1 - 0.1 - 64 / n_images) / 2
         assert kappa == pytest.approx(-half + math.sqrt(half**2 + 0.1))
 

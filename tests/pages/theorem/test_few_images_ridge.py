@@ -10,7 +10,7 @@ from freqsense import theory
 @pytest.mark.parametrize(("share", "expected"), [(2, 1.0), (4, 3.0)])
 def test_white_images_without_decay_teach_the_share_of_the_dimensions(share, expected):
     power = torch.ones(8, 8)
-    decay = theory.effective_decay(power, weight_decay=1e-9, n_images=64 // share)
+    decay = theory.sample_decay(power, weight_decay=1e-9, n_images=64 // share)
     assert decay == pytest.approx(expected, abs=1e-6)
 
 

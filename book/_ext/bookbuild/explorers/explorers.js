@@ -100,12 +100,12 @@
     const sample = { decay, images: Math.round(images) };
     const few = fs.predictFewImages(law, law.map((s) => s / SIDE), sample)
       .map((r) => r * SIDE);
-    const mark = threshold || fs.effectiveDecay(law, sample);
+    const mark = threshold || fs.sampleDecay(law, sample);
     const ks = spread(1, SIDE / 2, 161);
     powers.curve("power", ks, ks.map(powerAt));
     powers.curve("mark", [1, SIDE / 2], [mark, mark]);
     powers.find("marked").textContent =
-      depth === 1 ? "dashed: effective λ" : "dashed: threshold s*";
+      depth === 1 ? "dashed: λ with N images" : "dashed: threshold s*";
     const [radii, places] = radiiOf([SIDE, SIDE], SIDE / 2);
     const heard = depth === 1 ? radii : ks.filter((k) => k < edge);
     const r = depth === 1 ? places.map((i) => few[i]) : answer(heard.map(powerAt));

@@ -71,7 +71,7 @@ window.freqsense = (() => {
   }
 
   /** Weight decay as which λ acts on a sample of so many images, at depth 1. */
-  function effectiveDecay(power, { decay, images }) {
+  function sampleDecay(power, { decay, images }) {
     const sum = (term) => power.reduce((total, s) => total + term(s), 0);
     let d = decay + sum((s) => s) / images;
     for (let n = 0; n < MAX_NEWTON_STEPS; n++) {
@@ -85,7 +85,7 @@ window.freqsense = (() => {
 
   /** Root mean square sensitivity over samples of so many images, at depth 1. */
   function predictFewImages(power, cross, { decay, images, noise = 0 }) {
-    const d = effectiveDecay(power, { decay, images });
+    const d = sampleDecay(power, { decay, images });
     const sum = (term) => power.reduce((total, s, i) => total + term(s, Math.abs(cross[i])), 0);
     const missed = sum((s, gamma) => (s > 0 ? (d * gamma) ** 2 / (s * (s + d) ** 2) : 0));
     const spread = (noise + missed) / (images - sum((s) => (s / (s + d)) ** 2));
@@ -212,7 +212,7 @@ window.freqsense = (() => {
 
   return {
     signedFrequencies, onGrid, radialFrequency, lawPower, predict, threshold,
-    effectiveDecay, predictFewImages, wave,
+    sampleDecay, predictFewImages, wave,
     transform, filtered, powerOf, fieldGain, recolorGain, ringMeans,
     transfer, shifted, slope,
   };

@@ -26,7 +26,7 @@ def draw(alpha, decay, depth, images):
     threshold = theory.threshold(1.0, weight_decay=decay, depth=depth, n_pixels=1)
     edge = edge_of(strength, threshold, alpha)
     sample = {"weight_decay": decay, "n_images": round(images)}
-    mark = threshold or theory.effective_decay(power, **sample)
+    mark = threshold or theory.sample_decay(power, **sample)
     panels = draw_power(strength * ks**-alpha, ks, mark, depth, edge)
     if depth == 1:
         ks, r = few_images_answer(power, sample)
@@ -75,7 +75,7 @@ def draw_power(power, ks, mark, depth, edge):
     shade_silence(panel, edge)
     panel.curve("mark", [1, SIDE / 2], [mark, mark], stroke=BLACK, **{"stroke-dasharray": "6 4"})
     panel.curve("power", ks, power, stroke=BLUE)
-    words = "dashed: effective λ" if depth == 1 else "dashed: threshold s*"
+    words = "dashed: λ with N images" if depth == 1 else "dashed: threshold s*"
     panel.text("marked", 326, 44, words, **{"text-anchor": "end"})
     return panel
 
@@ -108,11 +108,11 @@ def describe(alpha, decay, depth, power):
     return head(depth, decay, alpha, shares) + f"Switched off: {off:,} of {SIDE**2 - 1:,} waves."
 
 
-def describe_few(alpha, power, effective, sample):
+def describe_few(alpha, power, acting, sample):
     """Say what the two panels show, at depth 1."""
     r = SIDE * theory.predict_few_images(power, power / SIDE, **sample)
     opening = head(1, sample["weight_decay"], alpha, (float(r[0, 1]), float(r[0, 8])))
-    return f"{opening}From {sample['n_images']:,} images; λ acts as {number(effective)}."
+    return f"{opening}From {sample['n_images']:,} images; λ acts as {number(acting)}."
 
 
 def head(depth, decay, alpha, shares):
