@@ -75,7 +75,7 @@ for fd in range(3, 20):
 PICKLE = """\
 import os
 class Bomb:
-    def __reduce__(self): return (os.system, ("touch /tmp/exploded",))
+    def __reduce__(self): return (os.system, ("touch exploded",))
 def power(images):
     import numpy
     return numpy.array([Bomb()], dtype=object)

@@ -53,6 +53,9 @@ def visits(browser, address):
 def pytest_collection_modifyitems(items):
     """Test one view after another: a tab takes a tenth of a gigabyte, and there are hundreds."""
     items.sort(key=view_of)
+    for item in items:
+        # Where several processes test, one of them opens all views of a page.
+        item.add_marker(pytest.mark.xdist_group(view_of(item)[0] or item.name))
 
 
 def view_of(item):
