@@ -1,4 +1,4 @@
-"""What the start leaves, and what it decides: the speed of one frequency with two unequal layers."""
+"""What the start leaves, and what it decides: one frequency with two unequal layers."""
 
 import numpy as np
 import pytest
