@@ -31,7 +31,10 @@ def fill_times(app, doctree, docname):
 
 def page_times(app, docname):
     """Return the minutes of a page, and those of everything on it and below it."""
-    below = outline.pages_below(app.config.external_site_map, docname)
+    site_map = app.config.external_site_map
+    # Everything stands below the landing page, whose table has the sums of all parts.
+    is_root = docname == site_map.root.docname
+    below = [] if is_root else outline.pages_below(site_map, docname)
     found = app.env.page_contents
     everything = sum(found[name].everything() for name in (docname, *below) if name in found)
     return found[docname].reading(), everything, len(found[docname].levels), len(below)

@@ -14,7 +14,7 @@ CLASS = "term-link"
 # Pages that list things; the rest of the glossary's own page is its definitions.
 UNLINKED = re.compile(r".*reference/(?:modules/.*|bibliography|library|status|whats-new)")
 # In another sense, these stand in sentences about anything.
-ORDINARY = {"following", "undoing", "exponent", "exponents"}
+ORDINARY = {"dependence", "following", "undoing", "exponent", "exponents"}
 # Turns in which a word that is a term has another sense.
 OTHER_SENSES = re.compile(
     r"\b(?:a|to the) power\b(?! (?:spectrum|law))|\bpowers\b|\bpower of (?:two|2)\b|\bWindows\b"
