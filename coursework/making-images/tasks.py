@@ -1,0 +1,658 @@
+"""Making images: the gain of a power law, fields, another exponent, the phases of another image."""
+
+import math
+
+import torch
+from grader.task import Task, Wrong
+
+PIVOT = 4  # cycles/image, where recolouring may change nothing
+EXPONENT = {"power": 0.5, "amplitude": 1.0}  # of the gain, for an exponent 1 of the other
+
+
+def fft2(x):
+    """Transform in the unitary convention."""
+    return torch.fft.fft2(x, norm="ortho")
+
+
+def back(xhat):
+    """Undo ``fft2`` for what is real in pixels."""
+    return torch.fft.ifft2(xhat, norm="ortho").real
+
+
+def radius(shape, side=min):
+    """Return the radial frequency of each point in cycles/image, (H, W)."""
+    ky, kx = (torch.fft.fftfreq(n, dtype=torch.float64) for n in shape)
+    return side(shape) * torch.hypot(ky[:, None], kx[None])
+
+
+def radius_by_sides(shape):
+    """Return the length of (ky, kx), each counted along its own side, (H, W)."""
+    ky, kx = (n * torch.fft.fftfreq(n, dtype=torch.float64) for n in shape)
+    return torch.hypot(ky[:, None], kx[None])
+
+
+def number(generator, low, high):
+    """Draw a number between two others."""
+    return low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
+
+
+def draw_shape(generator):
+    """Draw a rectangle with an odd side."""
+    height = 9 + 2 * int(torch.randint(3, (), generator=generator))
+    return height, height + 3 + int(torch.randint(4, (), generator=generator))
+
+
+def unit_power(values):
+    """Scale so that the mean of the squares is 1."""
+    return values / values.square().mean().sqrt()
+
+
+def gain_by(variant, *, factor=1.0, distance=radius, knee=None, dc=False, finish=unit_power):
+    """Return a function that makes the gain, right unless told otherwise."""
+
+    def gain(shape, alpha):
+        flat = distance(shape).clamp(min=knee or variant["knee"])
+        values = flat ** (-alpha * factor * EXPONENT[variant["exponent"]])
+        if not dc:
+            values[0, 0] = 0
+        return finish(values)
+
+    return gain
+
+
+def right_gain(variant):
+    """Write the same with a loop over points and logarithms."""
+
+    def gain(shape, alpha):
+        height, width = shape
+        shorter = min(height, width)
+        of_power = alpha if variant["exponent"] == "power" else 2 * alpha
+        power = torch.zeros(height, width, dtype=torch.float64)
+        for row in range(height):
+            for column in range(width):
+                ky, kx = min(row, height - row) / height, min(column, width - column) / width
+                distance = shorter * (ky * ky + kx * kx) ** 0.5
+                if distance > 0:
+                    low = max(distance, variant["knee"])
+                    power[row, column] = math.exp(-of_power * math.log(low))
+        return (power * (height * width / power.sum())).sqrt()
+
+    return [gain]
+
+
+def wrong_gains(variant):
+    """List how the gain goes wrong."""
+    wanted = variant["exponent"]
+    factor = {"power": 2.0, "amplitude": 0.5}[wanted]
+    return [
+        Wrong(
+            "power-or-amplitude",
+            gain_by(variant, factor=factor),
+            f"Your exponent is off by a factor of two. In this task α belongs to the {wanted}, "
+            "and a gain multiplies amplitudes.",
+        ),
+        Wrong(
+            "power-returned",
+            gain_by(variant, factor=2.0, finish=lambda values: values / values.mean()),
+            "This is the power of the images. What does white noise have to be multiplied by to "
+            "get it?",
+        ),
+        Wrong(
+            "sign",
+            gain_by(variant, factor=-1.0),
+            "Your gain grows with the frequency, so fine waves would be the strong ones.",
+        ),
+        Wrong(
+            "dc-kept",
+            gain_by(variant, dc=True),
+            "The constant wave has a gain. What does the task want there?",
+        ),
+        Wrong(
+            "shifted",
+            gain_by(variant, finish=lambda v: torch.fft.fftshift(unit_power(v))),
+            "You put the constant wave into the middle of the array; the transform has it first.",
+        ),
+        Wrong(
+            "cycles-per-pixel",
+            gain_by(variant, distance=lambda shape: radius(shape) / min(shape)),
+            "Your gain is flat: you count cycles/pixel, of which no wave has as many as the knee.",
+        ),
+        Wrong(
+            "no-knee",
+            gain_by(variant, knee=1e-9),
+            "Your law has no flat part: the lowest waves are too strong.",
+        ),
+        Wrong(
+            "other-knee",
+            gain_by(variant, knee={2: 3, 3: 2}[variant["knee"]]),
+            "The flat part of your gain ends at another radius than that of the task.",
+        ),
+        Wrong(
+            "each-side-by-itself",
+            gain_by(variant, distance=radius_by_sides),
+            "On rectangles your radius counts the periods along each side by itself. Waves of "
+            "equal length in pixels must have equal radius.",
+        ),
+        Wrong(
+            "longer-side",
+            gain_by(variant, distance=lambda shape: radius(shape, max)),
+            "Your radius counts periods along the longer side; the task counts along the shorter.",
+        ),
+        Wrong(
+            "sum-of-squares",
+            gain_by(variant, finish=lambda values: values / values.square().sum().sqrt()),
+            "The sum of your squares is 1, so the fields would be faint: which of the sums in "
+            "Parseval's identity must be D for a variance of 1?",
+        ),
+        Wrong(
+            "dc-not-counted",
+            gain_by(variant, finish=lambda v: v * ((v.numel() - 1) / v.square().sum()).sqrt()),
+            "You take the mean over all frequencies but the constant wave. The variance is a "
+            "mean over all pixels, of which there are as many as frequencies.",
+        ),
+        Wrong(
+            "mean-size",
+            gain_by(variant, finish=lambda values: values / values.mean()),
+            "The mean of your gains is 1. What has to be 1 is a mean of powers.",
+        ),
+        Wrong(
+            "not-scaled",
+            gain_by(variant, finish=lambda values: values),
+            "The law is right but for its scale: white noise of variance 1 would not keep its "
+            "variance.",
+        ),
+    ]
+
+
+def draw_gain(generator, variant):
+    """Draw a shape and an exponent."""
+    return draw_shape(generator), number(generator, 1.2, 2.8)
+
+
+def coefficients(noise, kind):
+    """Return the coefficients of white noise, before the gain."""
+    return fft2(noise) if kind == "pixels" else torch.complex(noise[0], noise[1])
+
+
+def exact(field):
+    """Scale each field so that the mean of its squared pixels is 1."""
+    return field / field.square().mean((-2, -1), keepdim=True).sqrt()
+
+
+def field_by(variant, *, change=None, gain_of=None, leave=back, finish=None):
+    """Return a function that makes fields, right unless told otherwise."""
+
+    def field(gain, noise):
+        start = coefficients(noise, variant["noise"])
+        start = change(start, noise) if change else start
+        made = leave((gain_of(gain) if gain_of else gain) * start)
+        if finish:
+            return finish(made)
+        return exact(made) if variant["spread"] == "exactly" else made
+
+    return field
+
+
+def waves(n):
+    """Return the matrix whose columns are the unit waves of a side, (n, n)."""
+    steps = torch.arange(n, dtype=torch.float64)
+    angle = 2 * torch.pi * torch.outer(steps, steps) / n
+    return torch.complex(angle.cos(), angle.sin()) / n**0.5
+
+
+def right_field(variant):
+    """Write the same with matrices of waves."""
+
+    def field(gain, noise):
+        height, width = gain.shape
+        rows, columns = waves(height), waves(width)
+        if variant["noise"] == "pixels":
+            fields = [
+                rows @ (gain * (rows.conj() @ each.to(rows) @ columns.conj())) @ columns
+                for each in noise
+            ]
+        else:
+            fields = [rows @ (gain * (noise[0] + 1j * noise[1])) @ columns]
+        fields = [each.real for each in fields]
+        if variant["spread"] == "exactly":
+            fields = [each * (each.numel() ** 0.5 / float(each.norm())) for each in fields]
+        return torch.stack(fields) if variant["noise"] == "pixels" else fields[0]
+
+    return [field]
+
+
+def draw_again(start, noise):
+    """Draw other noise, with a seed of one's own."""
+    again = torch.randn(noise.shape, generator=torch.Generator().manual_seed(0), dtype=noise.dtype)
+    return fft2(again) if start.shape == noise.shape else torch.complex(again[0], again[1])
+
+
+def wrong_fields(variant):
+    """List how fields go wrong."""
+    return [*wrong_noises(variant), *wrong_gains_of_fields(variant), *wrong_scales(variant)]
+
+
+def wrong_noises(variant):
+    """List what is done wrongly to the noise."""
+    if variant["noise"] == "pixels":
+        other = Wrong(
+            "pixels-for-coefficients",
+            field_by(variant, change=lambda start, noise: noise),
+            "You use the noise as coefficients of waves, and taking the real part throws half of "
+            "the power away. This noise has its values at pixels.",
+        )
+    else:
+        other = Wrong(
+            "coefficients-for-pixels",
+            field_by(variant, change=lambda start, noise: fft2(noise)),
+            "You use the noise as two images. Here it holds the coefficients of the waves.",
+        )
+    return [
+        other,
+        Wrong(
+            "seed-inside",
+            field_by(variant, change=draw_again),
+            "Your function draws noise of its own with a fixed seed, so all fields are the same. "
+            "Use the noise that it is given.",
+        ),
+        Wrong(
+            "phases-only",
+            field_by(variant, change=lambda start, noise: start / start.abs()),
+            "You keep only the phases of the noise, so that the power of each field follows the "
+            "law without any scatter. A Gaussian field scatters.",
+        ),
+    ]
+
+
+def wrong_gains_of_fields(variant):
+    """List what is done wrongly with the gain, and on the way back."""
+    return [
+        Wrong(
+            "gain-shifted",
+            field_by(variant, gain_of=torch.fft.fftshift),
+            "Gain and coefficients do not stand in the same order: where is the constant wave?",
+        ),
+        Wrong(
+            "gain-squared",
+            field_by(variant, gain_of=torch.square),
+            "You apply the gain twice. Gains multiply amplitudes, and power by their squares.",
+        ),
+        Wrong(
+            "modulus",
+            field_by(variant, leave=lambda y: torch.fft.ifft2(y, norm="ortho").abs()),
+            "Your field has no negative pixel: you take the modulus on the way back.",
+        ),
+        Wrong(
+            "real-part-too-early",
+            field_by(variant, change=lambda start, noise: start.real.to(start)),
+            "You take the real part of the coefficients, which throws half of the power away. "
+            "What has to be real is the image.",
+        ),
+    ]
+
+
+def wrong_scales(variant):
+    """List how the scale of fields goes wrong."""
+    if variant["spread"] == "exactly":
+        return [
+            Wrong(
+                "not-scaled",
+                field_by(variant, finish=lambda field: field),
+                "Your fields have the variance 1 on average. This term wants it of each one.",
+            ),
+            Wrong(
+                "unbiased",
+                field_by(variant, finish=lambda x: x / x.std((-2, -1), keepdim=True)),
+                "Nearly: your variance divides by one less than the number of pixels, as torch.std "
+                "does unless told not to.",
+            ),
+            Wrong(
+                "largest-pixel",
+                field_by(variant, finish=lambda x: x / x.abs().amax((-2, -1), keepdim=True)),
+                "You scale by the largest pixel, not by the variance.",
+            ),
+            Wrong(
+                "variance",
+                field_by(variant, finish=lambda x: x / x.square().mean((-2, -1), keepdim=True)),
+                "You divide by the variance; what is divided then has the variance one over it.",
+            ),
+        ]
+    wrongs = [
+        Wrong(
+            "each-scaled",
+            field_by(variant, finish=exact),
+            "You scale each field to variance 1 exactly. In this term the variance is 1 on "
+            "average only, and that of single fields scatters.",
+        ),
+        Wrong(
+            "variance-d",
+            field_by(variant, finish=lambda x: x * x.shape[-2] ** 0.5 * x.shape[-1] ** 0.5),
+            "Your variance is about D: one of the two transforms is not unitary.",
+        ),
+        Wrong(
+            "one-over-d",
+            field_by(variant, finish=lambda x: x / (x.shape[-2] * x.shape[-1]) ** 0.5),
+            "Your variance is about 1/D: one of the two transforms is not unitary.",
+        ),
+    ]
+    if variant["noise"] == "waves":
+        wrongs.append(
+            Wrong(
+                "half-the-power",
+                field_by(variant, finish=lambda field: field / 2**0.5),
+                "Your variance is a half: you made the coefficients of mean power 1, and then the "
+                "real part took half of it away.",
+            )
+        )
+    return wrongs
+
+
+def draw_field(generator, variant):
+    """Draw the gain of a power law, and noise."""
+    shape = draw_shape(generator)
+    gain = radius(shape).clamp(min=0.5) ** -number(generator, 0.5, 1.5)
+    gain[0, 0] = 0
+    return unit_power(gain), torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+
+
+def recolor_by(variant, *, factor=1.0, distance=radius, keeps=None, change=None, dc=None):
+    """Return a function that recolours, right unless told otherwise."""
+
+    def recolor(x, delta):
+        distances = distance(x.shape)
+        distances[0, 0] = 1
+        kept = keeps or variant["keeps"]
+        gain = distances ** (factor * delta * EXPONENT[variant["exponent"]])
+        if kept == "pivot":
+            gain = gain / PIVOT ** (factor * delta * EXPONENT[variant["exponent"]])
+        before, mean = x - x.mean(), x.mean()
+        after = back(gain * (change or fft2)(before))
+        scale = before.norm() / after.norm() if kept == "variance" else torch.ones(())
+        return scale * after + (dc(mean, scale, gain) if dc else mean)
+
+    return recolor
+
+
+def right_recolor(variant):
+    """Write the same wave by wave."""
+
+    def recolor(x, delta):
+        height, width = x.shape
+        shorter = min(height, width)
+        p, q = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        half = delta / 2 if variant["exponent"] == "power" else delta
+        result = torch.zeros(height, width, dtype=torch.float64)
+        for row in range(height):
+            for column in range(width):
+                if row == column == 0:
+                    continue
+                ky, kx = min(row, height - row) / height, min(column, width - column) / width
+                distance = shorter * (ky * ky + kx * kx) ** 0.5
+                angle = 2 * torch.pi * (row * p.double() / height + column * q.double() / width)
+                even, odd = (x * angle.cos()).mean(), (x * angle.sin()).mean()
+                gain = (distance / PIVOT) ** half
+                result += gain * (even * angle.cos() + odd * angle.sin())
+        if variant["keeps"] == "variance":
+            result = result * (x.var() / result.var()).sqrt()
+        return result + x.mean()
+
+    return [recolor]
+
+
+def wrong_recolors(variant):
+    """List how recolouring goes wrong."""
+    wanted = variant["exponent"]
+    return [
+        Wrong(
+            "sign",
+            recolor_by(variant, factor=-1.0),
+            "You go the other way: a positive δ makes fine waves stronger.",
+        ),
+        Wrong(
+            "double",
+            recolor_by(variant, factor=2.0),
+            f"Your exponent is twice as large as it should be: δ belongs to the {wanted}.",
+        ),
+        Wrong(
+            "half",
+            recolor_by(variant, factor=0.5),
+            f"Your exponent is half as large as it should be: δ belongs to the {wanted}.",
+        ),
+        Wrong(
+            "dc-lost",
+            recolor_by(variant, dc=lambda mean, scale, gain: 0 * mean),
+            "The mean of your image is zero. What becomes of the constant wave?",
+        ),
+        Wrong(
+            "phases-lost",
+            recolor_by(variant, change=lambda x: fft2(x).abs()),
+            "You lose the phases: multiply the coefficients, not their sizes.",
+        ),
+        Wrong(
+            "each-side-by-itself",
+            recolor_by(variant, distance=radius_by_sides),
+            "On rectangles your radius counts the periods along each side by itself.",
+        ),
+        Wrong(
+            "gain-shifted",
+            recolor_by(variant, distance=radius_shifted),
+            "Gain and coefficients do not stand in the same order: where is the constant wave?",
+        ),
+        *wrong_kept(variant),
+    ]
+
+
+def radius_shifted(shape):
+    """Return radii with the constant wave in the middle, without a zero."""
+    distances = radius(shape)
+    distances[0, 0] = 1
+    return torch.fft.fftshift(distances)
+
+
+def wrong_kept(variant):
+    """List how that goes wrong which has to be kept."""
+    plain = Wrong(
+        "library",
+        recolor_by(variant, keeps="nothing"),
+        "You keep what has one cycle/image, as the library does; this term keeps something else.",
+    )
+    if variant["keeps"] == "variance":
+        return [
+            plain,
+            Wrong(
+                "pivot",
+                recolor_by(variant, keeps="pivot"),
+                "You keep the power at one radius. The task wants the variance of the pixels kept.",
+            ),
+            Wrong(
+                "dc-scaled",
+                recolor_by(variant, dc=lambda mean, scale, gain: scale * mean),
+                "You scale the mean along with all that varies. The mean must stay as it is.",
+            ),
+            Wrong("sum-of-squares", recolor_keeping_squares(variant), KEPT_SQUARES),
+        ]
+    return [
+        plain,
+        Wrong(
+            "variance",
+            recolor_by(variant, keeps="variance"),
+            "You keep the variance of the pixels. In this term it may change.",
+        ),
+        Wrong(
+            "dc-scaled",
+            recolor_by(variant, dc=lambda mean, scale, gain: gain[0, 0] * mean),
+            "The constant wave is multiplied too. It has no place on a power law, and stays.",
+        ),
+        Wrong(
+            "cycles-per-pixel",
+            recolor_by(variant, distance=lambda shape: radius(shape) / min(shape)),
+            "Your radius is in cycles/pixel and that of the pivot in cycles/image.",
+        ),
+    ]
+
+
+KEPT_SQUARES = (
+    "You keep the sum of squared pixels, in which the mean has its part. Keep mean and variance, "
+    "each by itself."
+)
+
+
+def recolor_keeping_squares(variant):
+    """Return a function that scales the whole image to the length that it had."""
+    plain = recolor_by(variant, keeps="nothing")
+
+    def recolor(x, delta):
+        y = plain(x, delta)
+        return y * (x.norm() / y.norm())
+
+    return recolor
+
+
+def draw_recolor(generator, variant):
+    """Draw an image with a mean, and an exponent that is neither 0 nor 1."""
+    shape = draw_shape(generator)
+    smooth = radius(shape).clamp(min=1) ** -0.5
+    x = back(smooth * fft2(torch.randn(shape, generator=generator, dtype=torch.float64)))
+    sign = 1 if torch.rand((), generator=generator) < 0.5 else -1
+    return x - x.mean() + 1.5, sign * number(generator, 0.6, 0.9)
+
+
+def swap_by(variant, *, roles=1, band=None, phase_of=None, join=None, leave=back):
+    """Return a function that swaps phases, right unless told otherwise."""
+
+    def swap_phases(a, b, radius_of_band):
+        first, second = (a, b) if (variant["amplitude"] == "a") == (roles == 1) else (b, a)
+        own, other = fft2(first), fft2(second)
+        if join:
+            hybrid = join(own, other)
+        else:
+            hybrid = torch.polar(own.abs(), phase_of(other) if phase_of else other.angle())
+        inside = radius(a.shape) < radius_of_band
+        chosen = {"below": inside, "from": ~inside, "all": inside | ~inside}
+        return leave(torch.where(chosen[band or variant["band"]], hybrid, own))
+
+    return swap_phases
+
+
+def right_swap(variant):
+    """Write the same with quotients, wave by wave."""
+
+    def swap_phases(a, b, radius_of_band):
+        first, second = (a, b) if variant["amplitude"] == "a" else (b, a)
+        own, other = fft2(first).clone(), fft2(second)
+        height, width = a.shape
+        for row in range(height):
+            for column in range(width):
+                ky, kx = min(row, height - row) / height, min(column, width - column) / width
+                low = min(height, width) * (ky * ky + kx * kx) ** 0.5 < radius_of_band
+                if low == (variant["band"] == "below"):
+                    turn = other[row, column] / other[row, column].abs()
+                    own[row, column] = own[row, column].abs() * turn
+        return back(own)
+
+    return [swap_phases]
+
+
+def wrong_swaps(variant):
+    """List how swapping phases goes wrong."""
+    other_band = {"below": "from", "from": "below"}[variant["band"]]
+    return [
+        Wrong(
+            "roles",
+            swap_by(variant, roles=2),
+            "The two images have changed their roles: which of them gives the amplitudes?",
+        ),
+        Wrong(
+            "other-band",
+            swap_by(variant, band=other_band),
+            "You swap where the task does not, and leave alone where it does.",
+        ),
+        Wrong(
+            "everywhere",
+            swap_by(variant, band="all"),
+            "You swap at all frequencies. The task swaps in a band only.",
+        ),
+        Wrong(
+            "angle-of-a-modulus",
+            swap_by(variant, phase_of=lambda other: other.abs().angle()),
+            "All your phases are zero in the band: you take the angle of a size, which has none.",
+        ),
+        Wrong(
+            "arctan-without-quadrant",
+            swap_by(variant, phase_of=lambda other: torch.atan(other.imag / other.real)),
+            "Your phases lie within a quarter turn of zero: a quotient forgets the signs of its "
+            "two parts.",
+        ),
+        Wrong(
+            "conjugate",
+            swap_by(variant, phase_of=lambda other: -other.angle()),
+            "Your phases have the wrong sign: the image that gives them comes out turned about.",
+        ),
+        Wrong(
+            "phases-added",
+            swap_by(variant, join=lambda own, other: own * torch.exp(1j * other.angle())),
+            "You add the phases of both images. The new ones replace the old.",
+        ),
+        Wrong(
+            "all-of-the-other",
+            swap_by(variant, join=lambda own, other: other),
+            "In the band you take the amplitudes along with the phases.",
+        ),
+        Wrong(
+            "product-of-amplitudes",
+            swap_by(variant, join=lambda own, other: own.abs() * other),
+            "In the band your amplitudes are products: divide by one before you multiply by the "
+            "other.",
+        ),
+        Wrong(
+            "modulus",
+            swap_by(variant, leave=lambda y: torch.fft.ifft2(y, norm="ortho").abs()),
+            "Your image has no negative pixel: you take the modulus on the way back.",
+        ),
+    ]
+
+
+def draw_swap(generator, variant):
+    """Draw two images of positive mean with negative pixels, and a radius between the waves."""
+    shape = draw_shape(generator)
+    a, b = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+    return a - a.mean() + 0.5, b - b.mean() + 0.3, number(generator, 2.1, 3.4)
+
+
+TASKS = [
+    Task(
+        "gain", 4, draw_gain, gain_by, wrong_gains, right_gain,
+        variants=tuple(
+            {"exponent": exponent, "knee": knee}
+            for exponent in ("power", "amplitude")
+            for knee in (2, 3)
+        ),
+    ),
+    Task(
+        "field", 4, draw_field, field_by, wrong_fields, right_field,
+        variants=tuple(
+            {"noise": noise, "spread": spread}
+            for noise in ("pixels", "waves")
+            for spread in ("on average", "exactly")
+        ),
+    ),
+    Task(
+        "recolor", 4, draw_recolor, recolor_by, wrong_recolors, right_recolor,
+        variants=tuple(
+            {"exponent": exponent, "keeps": keeps}
+            for exponent in ("amplitude", "power")
+            for keeps in ("variance", "pivot")
+        ),
+    ),
+    Task(
+        "swap_phases", 4, draw_swap, swap_by, wrong_swaps, right_swap,
+        variants=tuple(
+            {"amplitude": image, "band": band}
+            for image in ("a", "b")
+            for band in ("below", "from")
+        ),
+    ),
+]  # fmt: skip
+
+# How the definitions of a variant read in the notebook.
+WORDS = {}
