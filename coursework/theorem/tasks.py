@@ -1,0 +1,509 @@
+"""The sensitivity theorem: the closed forms, where a network falls silent, and training it."""
+
+import math
+
+import torch
+from grader.task import Task, Wrong
+
+from freqsense import theory
+
+SIDE = 8  # pixels a side of the images that are trained on
+N_IMAGES = 96
+
+
+def positive(values):
+    """Return the positive part."""
+    return values.clamp(min=0)
+
+
+def divided(values, power):
+    """Divide by a power, and leave what has none at zero."""
+    return torch.where(power > 0, values / power.where(power > 0, 1.0), 0.0)
+
+
+def number(generator, low, high):
+    """Draw a number between two others."""
+    return low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
+
+
+def whole(generator, low, high):
+    """Draw a whole number, both ends included."""
+    return low + int(torch.randint(high - low + 1, (), generator=generator))
+
+
+def ridge(s, gamma, price):
+    """Return what depth 1 leaves at a price."""
+    return divided(gamma, s + price)
+
+
+def lasso(s, gamma, price):
+    """Return what depth 2 leaves at a price."""
+    return divided(positive(gamma - price), s)
+
+
+def price_of(depth, decay, n_pixels):
+    """Return the price of a frequency."""
+    return decay * n_pixels ** (-(depth - 1) / depth)
+
+
+def closed_form_by(variant, *, price=price_of, rule=None, given=None):
+    """Return a function for the sensitivity, right unless told otherwise."""
+    depth, given = variant["depth"], given or variant["given"]
+    rule = rule or {1: ridge, 2: lasso}[depth]
+
+    def closed_form(s, task, decay, n_pixels):
+        gamma = task if given == "gamma" else s * task
+        return rule(s, gamma, price(depth, decay, n_pixels))
+
+    return closed_form
+
+
+def right_closed_form(variant):
+    """Minimise the problem of each frequency by halving an interval."""
+    depth = variant["depth"]
+
+    def slope(r, s, gamma, price):
+        """Return half the change of the objective with r."""
+        return s * r - gamma + (price * r if depth == 1 else price)
+
+    def closed_form(s, task, decay, n_pixels):
+        found = []
+        for power, asked in zip(s.tolist(), task.tolist(), strict=True):
+            gamma = asked if variant["given"] == "gamma" else power * asked
+            price = decay if depth == 1 else decay / math.sqrt(n_pixels)
+            low, high = 0.0, 0.0 if power == 0 else gamma / power
+            for _ in range(80):
+                middle = (low + high) / 2
+                ends = slope(middle, power, gamma, price) < 0
+                low, high = (middle, high) if ends else (low, middle)
+            found.append(low if low > 1e-12 else 0.0)
+        return torch.tensor(found, dtype=torch.float64)
+
+    return [closed_form]
+
+
+def wrong_closed_forms(variant):
+    """List how the closed form goes wrong."""
+    depth = variant["depth"]
+    other = {1: lasso, 2: ridge}[depth]
+    confused = {"gamma": "teacher", "teacher": "gamma"}[variant["given"]]
+    own = {1: wrong_ridges, 2: wrong_lassos}[depth](variant)
+    return [
+        *own,
+        Wrong(
+            "other-depth",
+            closed_form_by(variant, rule=other, price=lambda _, d, n: price_of(3 - depth, d, n)),
+            f"This is the formula of depth {3 - depth}; the task asks for depth {depth}.",
+        ),
+        Wrong(
+            "per-pixel",
+            closed_form_by(variant, price=lambda _, decay, n: decay / n),
+            "You divide the decay by D. How does the representation cost of depth L depend on D?",
+        ),
+        Wrong(
+            "price-doubled",
+            closed_form_by(variant, price=lambda *of: 2 * price_of(*of)),
+            "Your price is twice too large: the objective has half of the decay in it, as it has "
+            "half of the squared loss.",
+        ),
+        Wrong(
+            "no-decay",
+            closed_form_by(variant, price=lambda *_: 0.0),
+            "This is the teacher: nothing of the decay is left in your answer.",
+        ),
+        Wrong(
+            "correlation-or-teacher",
+            closed_form_by(variant, given=confused),
+            "Your second argument is mistaken for another quantity. γ is the size of the "
+            "cross-spectrum, |b*| that of the best linear predictor: what lies between them?",
+        ),
+        Wrong(
+            "amplitude",
+            lambda s, *rest: closed_form_by(variant)(s.sqrt(), *rest),
+            "You take s for an amplitude. It is a power already.",
+        ),
+    ]
+
+
+def wrong_ridges(variant):
+    """List how the formula of depth 1 goes wrong."""
+
+    def ridge_at_a_price_of_depth_2(_, decay, n_pixels):
+        return price_of(2, decay, n_pixels)
+
+    return [
+        Wrong(
+            "price-of-depth-2",
+            closed_form_by(variant, price=ridge_at_a_price_of_depth_2),
+            "This price is right at depth 2. At depth 1 the exponent of D is another.",
+        ),
+        Wrong(
+            "clipped",
+            closed_form_by(variant, rule=lambda s, g, p: ridge(s, positive(g - p), p)),
+            "You shrink twice: at depth 1 nothing is taken off the correlation.",
+        ),
+    ]
+
+
+def wrong_lassos(variant):
+    """List how the formula of depth 2 goes wrong."""
+    return [
+        Wrong(
+            "price-without-pixels",
+            closed_form_by(variant, price=lambda _, decay, n: decay),
+            "κ is not λ here: the number of pixels is missing.",
+        ),
+        Wrong(
+            "not-clipped",
+            closed_form_by(variant, rule=lambda s, g, p: divided(g - p, s)),
+            "Some of your sensitivities are negative. Where does the minimum over r ≥ 0 lie then?",
+        ),
+        Wrong(
+            "size-of-negative",
+            closed_form_by(variant, rule=lambda s, g, p: divided((g - p).abs(), s)),
+            "Frequencies that should be silent have the size of a negative number.",
+        ),
+        Wrong(
+            "ridge",
+            closed_form_by(variant, rule=ridge),
+            "Your formula shrinks every frequency and silences none. Depth 2 cuts off.",
+        ),
+        Wrong(
+            "price-off-the-teacher",
+            closed_form_by(variant, rule=lambda s, g, p: positive(divided(g, s) - p)),
+            "You take the whole price off the size of the teacher. It comes off the correlation; "
+            "off the teacher it depends on the power.",
+        ),
+        Wrong(
+            "not-divided",
+            closed_form_by(variant, rule=lambda s, g, p: positive(g - p)),
+            "This is what is left of the correlation. From a correlation to a sensitivity one "
+            "step is missing.",
+        ),
+        Wrong(
+            "frequencies-counted",
+            lambda s, task, decay, _: closed_form_by(variant)(s, task, decay, s.numel()),
+            "D is the number of pixels of an image, which is handed to you; you count the "
+            "frequencies that you were asked about.",
+        ),
+    ]
+
+
+def draw_closed_form(generator, variant):
+    """Draw powers of some frequencies, one of them zero, and what the task asks for there."""
+    s = 3 * torch.rand(9, generator=generator, dtype=torch.float64) + 0.2
+    teacher = torch.rand(9, generator=generator, dtype=torch.float64) + 0.2
+    s[whole(generator, 0, 8)] = 0
+    n_pixels = whole(generator, 6, 12) * whole(generator, 6, 12)
+    decay = number(generator, 0.3, 0.6)
+    if variant["depth"] == 2:
+        # So that about every third frequency is silent.
+        decay = float((s * teacher).quantile(0.4)) * math.sqrt(n_pixels)
+    return s, (s * teacher if variant["given"] == "gamma" else teacher), decay, n_pixels
+
+
+def first_silent_by(variant, *, factor=1.0, price=None, edge="silent", shift=0, cap=True, of=None):
+    """Return a function that finds the first silent ring, right unless told otherwise."""
+    of_power = {"power": 1.0, "amplitude": 2.0}[variant["exponent"]]
+
+    def first_silent(alpha, teacher, decays, n):
+        rings = torch.arange(1, 4 * n + 1, dtype=torch.float64)
+        power = rings ** (-alpha * factor * of_power)
+        gamma = of(power, teacher) if of else teacher * power
+        threshold = (price(decays, n) if price else decays / n)[:, None]
+        margin = 1 + 1e-9 if edge == "silent" else 1 - 1e-9
+        silent = gamma <= threshold * margin  # (M, R)
+        first = torch.where(silent.any(1), 1 + silent.int().argmax(1), len(rings) + 1)
+        return (first.clamp(max=n // 2 + 1) if cap else first) + shift
+
+    return first_silent
+
+
+def right_first_silent(variant):
+    """Write the same with the radius up to which the network listens."""
+
+    def first_silent(alpha, teacher, decays, n):
+        exponent = alpha if variant["exponent"] == "power" else 2 * alpha
+        found = []
+        for decay in decays.tolist():
+            reach = (teacher * n / decay) ** (1 / exponent)
+            found.append(min(max(math.ceil(reach * (1 - 1e-10)), 1), n // 2 + 1))
+        return torch.tensor(found)
+
+    return [first_silent]
+
+
+def wrong_first_silents(variant):
+    """List how the first silent ring goes wrong."""
+    wanted = variant["exponent"]
+    return [
+        Wrong(
+            "power-or-amplitude",
+            first_silent_by(variant, factor={"power": 0.5, "amplitude": 2.0}[wanted]),
+            "You are off by a factor of two in the exponent: α belongs to the "
+            f"{wanted} of the images.",
+        ),
+        Wrong(
+            "last-heard",
+            first_silent_by(variant, shift=-1),
+            "This is the ring before: the last one that the network listens to, or rings counted "
+            "from zero.",
+        ),
+        Wrong(
+            "one-too-far",
+            first_silent_by(variant, shift=1),
+            "You are one ring too far.",
+        ),
+        Wrong(
+            "edge-heard",
+            first_silent_by(variant, edge="heard"),
+            "What is the sensitivity where the correlation is exactly the price?",
+        ),
+        Wrong(
+            "pixels-forgotten",
+            first_silent_by(variant, price=lambda decays, n: decays),
+            "You compare with λ. The price of a frequency at depth 2 depends on the number of "
+            "pixels.",
+        ),
+        Wrong(
+            "per-pixel",
+            first_silent_by(variant, price=lambda decays, n: decays / n**2),
+            "You divide the decay by D = n². Which power of D does depth 2 ask for?",
+        ),
+        Wrong(
+            "root-of-side",
+            first_silent_by(variant, price=lambda decays, n: decays / math.sqrt(n)),
+            "You take n for the number of pixels. It is the number of pixels along one side.",
+        ),
+        Wrong(
+            "beyond-the-last-ring",
+            first_silent_by(variant, cap=False),
+            "Some of your rings do not exist in an image of this size. What does the task want "
+            "there?",
+        ),
+        Wrong(
+            "teacher-forgotten",
+            first_silent_by(variant, of=lambda power, teacher: power),
+            "You compare the power with the price. It is the correlation that has to pay it.",
+        ),
+        Wrong(
+            "teacher-divides",
+            first_silent_by(variant, of=lambda power, teacher: power / teacher),
+            "A task that asks for more is heard further, and yours is heard less far.",
+        ),
+    ]
+
+
+def draw_first_silent(generator, variant):
+    """Draw decays: one that silences all rings, one that none, some between, one on an edge."""
+    n = 4 * whole(generator, 8, 12)
+    alpha, teacher = number(generator, 1.4, 2.4), number(generator, 2.0, 4.0)
+    exponent = alpha * {"power": 1.0, "amplitude": 2.0}[variant["exponent"]]
+    rings = [0.7, 0.8 * n, *(whole(generator, 2, n // 2 - 2) + 0.5 for _ in range(5))]
+    rings.append(whole(generator, 3, n // 2 - 2))
+    decays = torch.tensor([teacher * n * ring**-exponent for ring in rings], dtype=torch.float64)
+    return alpha, teacher, decays[torch.randperm(len(rings), generator=generator)], n
+
+
+def least_squares_map(x, y):
+    """Return the sizes of the map that costs nothing, (H, W)."""
+    return solved(x, y, 0.0, depth=1)
+
+
+def solved(x, y, decay, depth=2):
+    """Return the sizes of the map that the convex program finds, (H, W)."""
+    found = theory.solve(x[:, None], y, weight_decay=decay, depth=depth, tolerance=1e-9)
+    return found.B[..., 0, 0].abs()
+
+
+def shared(variant):
+    """Return the factor by which two decays act like one."""
+    return math.sqrt(variant["head"])
+
+
+def train_by(variant, factor=None):
+    """Return the convex program in the place of a training, at a multiple of the decay."""
+    factor = shared(variant) if factor is None else factor
+
+    def train(x, y, decay, seed):
+        return solved(x, y, factor * decay)
+
+    return train
+
+
+def moments(x, y):
+    """Return the covariance of the pixels, (D, D), and their correlation with the targets, (D,)."""
+    flat = x.flatten(1)
+    return flat.T @ flat / len(x), flat.T @ y / len(x)
+
+
+def pull(weights, covariance, correlation):
+    """Return the sizes of the map of two layers, and how its loss changes with each."""
+    kernel, head = (torch.fft.fft2(each, norm="ortho") for each in weights)
+    # Pixel weights of the whole network, then their gradient, handed back to both layers.
+    total = torch.fft.ifft2(kernel * head, norm="ortho").real * SIDE
+    gradient = (covariance @ total.flatten() - correlation).reshape(SIDE, SIDE)
+    error = torch.fft.fft2(gradient, norm="ortho") * SIDE
+    pulls = [torch.fft.ifft2(error * other.conj(), norm="ortho").real for other in (head, kernel)]
+    return SIDE * (kernel * head).abs(), pulls
+
+
+def start(seed):
+    """Draw the first weights of both layers."""
+    own = torch.Generator().manual_seed(seed)
+    return list(torch.randn(2, SIDE, SIDE, generator=own, dtype=torch.float64) / SIDE)
+
+
+def unconverged_by(variant, steps=30, rate=0.1):
+    """Return a training that stops too early."""
+
+    def train(x, y, decay, seed):
+        weights, known = start(seed), moments(x, y)
+        for _ in range(steps):
+            _, pulls = pull(weights, *known)
+            decays = (decay, decay * variant["head"])
+            weights = [
+                w - rate * (p + d * w) for w, p, d in zip(weights, pulls, decays, strict=True)
+            ]
+        return pull(weights, *known)[0]
+
+    return train
+
+
+def decoupled_by(variant, steps=80, rate=0.02):
+    """Return a training with Adam that shrinks weights beside its gradient steps."""
+
+    def train(x, y, decay, seed):
+        weights, known = torch.stack(start(seed)), moments(x, y)
+        decays = decay * torch.tensor([1.0, variant["head"]], dtype=x.dtype)[:, None, None]
+        first, second = torch.zeros_like(weights), torch.zeros_like(weights)
+        for step in range(1, steps + 1):
+            pulls = torch.stack(pull(list(weights), *known)[1])
+            first, second = 0.9 * first + 0.1 * pulls, 0.999 * second + 0.001 * pulls**2
+            move = first / (1 - 0.9**step) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
+            weights = weights - rate * (move + decays * weights)
+        return pull(list(weights), *known)[0]
+
+    return train
+
+
+def right_train(variant):
+    """Train by solving for one size of layers after the other: ridge, with what it cost before."""
+
+    def train(x, y, decay, seed):
+        covariance, correlation = moments(x, y)
+        price = shared(variant) * decay / SIDE
+        waves = torch.fft.fft2(torch.eye(SIDE**2, dtype=x.dtype).reshape(-1, SIDE, SIDE))
+        waves = waves.flatten(1).T / SIDE  # (D, D)
+        size = torch.ones(SIDE**2, dtype=x.dtype)
+        for _ in range(200):
+            # The penalty |B| touches B²/(2 size) from below, where the size is that of before.
+            penalty = (waves.mH @ (waves / size.clamp(min=1e-9)[:, None])).real
+            pixels = torch.linalg.solve(covariance + price * penalty, correlation)
+            size = (waves @ pixels.to(waves.dtype)).abs()
+        return size.reshape(SIDE, SIDE)
+
+    return [train]
+
+
+def wrong_trains(variant):
+    """List how training goes wrong."""
+    head, right = variant["head"], shared(variant)
+    wrongs = [
+        Wrong(
+            "decay-without-price",
+            lambda x, y, decay, seed: least_squares_map(x, y),
+            "This is what training without any decay finds. If one layer alone pays, it shrinks "
+            "and the other grows, for nothing; and a decoupled decay (AdamW) is no part of the "
+            "objective.",
+        ),
+        Wrong(
+            "decoupled-decay",
+            decoupled_by(variant),
+            "Your optimiser shrinks the weights beside its gradient steps. Put the decay into the "
+            "objective.",
+        ),
+        Wrong(
+            "unconverged",
+            unconverged_by(variant),
+            "Your training has not come to rest: its first steps are all that it has done.",
+        ),
+        Wrong(
+            "loss-without-half",
+            train_by(variant, right / 2),
+            "Your loss is twice that of the task, which has a factor ½ before the mean.",
+        ),
+        Wrong(
+            "decay-without-half",
+            train_by(variant, right * 2),
+            "Your decay is twice that of the task: its penalty has a factor ½.",
+        ),
+        Wrong(
+            "sum-over-images",
+            train_by(variant, right / N_IMAGES),
+            "You sum the loss over images; the task takes the mean, beside which the decay counts "
+            "more.",
+        ),
+        Wrong(
+            "transform-not-unitary",
+            train_by(variant, right * SIDE),
+            "Your decay acts on the transfer function of the convolution. The task sums the "
+            "squares of the kernel's pixels.",
+        ),
+        Wrong(
+            "depth-1",
+            lambda x, y, decay, seed: solved(x, y, decay, depth=1),
+            "This is a network of one layer. No frequency is silent in it.",
+        ),
+    ]
+    if head > 1:
+        wrongs += [
+            Wrong(
+                "head-like-kernel",
+                train_by(variant, 1.0),
+                f"You charge both layers with λ. The head pays {head} times as much.",
+            ),
+            Wrong(
+                "kernel-like-head",
+                train_by(variant, head),
+                f"You charge both layers with {head} λ. The kernel pays λ.",
+            ),
+            Wrong(
+                "mean-of-decays",
+                train_by(variant, (1 + head) / 2),
+                "You charge both layers with the mean of their decays. Train them with their own.",
+            ),
+        ]
+    return wrongs
+
+
+def draw_train(generator, variant):
+    """Draw few images, whose frequencies depend on each other, and targets with noise."""
+    ky, kx = (SIDE * torch.fft.fftfreq(SIDE, dtype=torch.float64) for _ in range(2))
+    gain = 1 / torch.hypot(ky[:, None], kx[None]).clamp(min=1)
+    white = torch.randn(N_IMAGES, SIDE, SIDE, generator=generator, dtype=torch.float64)
+    x = torch.fft.ifft2(torch.fft.fft2(white) * gain).real
+    teacher = torch.randn(SIDE, SIDE, generator=generator, dtype=torch.float64) / SIDE
+    noise = torch.randn(N_IMAGES, generator=generator, dtype=torch.float64)
+    y = (x * teacher).sum((1, 2)) + 0.3 * noise
+    return x, y, number(generator, 0.05, 0.08) / shared(variant), whole(generator, 0, 99)
+
+
+TASKS = [
+    Task(
+        "closed_form", 5, draw_closed_form, closed_form_by, wrong_closed_forms, right_closed_form,
+        variants=tuple(
+            {"depth": depth, "given": given} for depth in (1, 2) for given in ("gamma", "teacher")
+        ),
+    ),
+    Task(
+        "first_silent", 3, draw_first_silent, first_silent_by, wrong_first_silents,
+        right_first_silent, variants=({"exponent": "power"}, {"exponent": "amplitude"}),
+    ),
+    Task(
+        "train", 4, draw_train, train_by, wrong_trains, right_train,
+        variants=({"head": 1}, {"head": 9}), n_cases=2, rtol=1e-2, seconds=60,
+    ),
+]  # fmt: skip
+
+WORDS = {}
