@@ -1,6 +1,7 @@
 """Grade a folder of notebooks: run each, mark it, write what teachers and students read."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import nbformat
 from tqdm import tqdm
 
 from . import exports, release, report, sandbox
-from .assignment import load, names
+from .assignment import folder_of, load, names
 from .marks import draw_assignment, mark_submission
 from .run import require_run
 from .submissions import find_submissions
@@ -69,7 +70,7 @@ def guess_assignment(submissions):
 
 
 def write_coursework(term, target):
-    """Write the release, the key and the nbgrader source of every assignment of a term."""
+    """Write the release, the key and the nbgrader source of every assignment, with its starters."""
     makers = {
         "release": release.release_notebook,
         "key": release.key_notebook,
@@ -81,3 +82,5 @@ def write_coursework(term, target):
             path = Path(target) / kind / name / f"{name}.ipynb"
             path.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(make(assignment, term), path)
+            for starter in (folder_of(name) / "starter").glob("*.py"):
+                shutil.copy(starter, path.parent)

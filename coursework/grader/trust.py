@@ -22,6 +22,8 @@ HEAD = (
 # A mutant that agrees on this many inputs more is the same function, written otherwise.
 MORE_INPUTS = 20
 MUTANT_SECONDS = 5
+# What a changed function may stop with; AttributeError where the change is one of a method's name.
+ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def row(task, assignment, term, drawn, full, empty, namespace):
 
 def attempt_of(function, arguments):
     """Call a function of ours; an error is no value."""
-    with contextlib.suppress(ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
+    with contextlib.suppress(*ERRORS):
         return function(*arguments)
     return None
 
