@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "book" / "_ext"))
 
 from bookbuild.gate import has_code_cells  # noqa: E402
-from bookbuild.outline import REFERENCE  # noqa: E402
+from bookbuild.outline import LOOKED_UP  # noqa: E402
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -69,7 +69,7 @@ def toc_pages(root=ROOT):
 def read_parts(root=ROOT):
     """List the parts of _toc.yml that are read, which leaves out those looked things up in."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    return [part for part in toc["parts"] if part["caption"] != REFERENCE]
+    return [part for part in toc["parts"] if part["caption"] not in LOOKED_UP]
 
 
 def core_pages(root=ROOT):

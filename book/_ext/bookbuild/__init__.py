@@ -19,6 +19,7 @@ from . import (
     message,
     metatags,
     names,
+    plan,
     record,
     redirects,
     search,
@@ -54,6 +55,8 @@ def setup(app):
     app.connect("doctree-resolved", card.fill_times)
     app.add_directive("book-times", times.BookTimes)
     app.connect("doctree-resolved", times.fill_table)
+    app.add_directive("lecture-plan", plan.LecturePlan)
+    app.connect("doctree-resolved", plan.fill_table)
     app.add_directive("build-status", status.BuildStatus)
     app.connect("doctree-resolved", status.fill_table)
     app.add_directive("check", check.Check)

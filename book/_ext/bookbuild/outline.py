@@ -1,7 +1,7 @@
 """The order of the book: its parts, their core pages, and the deeper pages below each."""
 
 # Parts that are looked things up in; the pages of the others are read one after another.
-REFERENCE = "Reference"
+LOOKED_UP = ("Teach", "Reference")
 
 
 def parts(site_map):
@@ -9,7 +9,7 @@ def parts(site_map):
     return {
         tree.caption: tree.files()
         for tree in site_map.root.subtrees
-        if tree.caption and tree.caption != REFERENCE
+        if tree.caption and tree.caption not in LOOKED_UP
     }
 
 

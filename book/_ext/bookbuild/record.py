@@ -1,6 +1,6 @@
 """Keep what stands on each page while the book is built, and write again what adds it up."""
 
-from . import contents, outline, redirects, status
+from . import contents, outline, plan, redirects, status
 
 
 def start_record(app):
@@ -23,7 +23,7 @@ def forget_page(app, env, docname):
 
 
 def name_summing_pages(app, env):
-    """Name the pages that add up others: the landing page, core pages, the status of the build."""
+    """Name the pages that add up others: landing page, core pages, lecture plan, status."""
     site_map = app.config.external_site_map
-    summing = [site_map.root.docname, *outline.core_pages(site_map), status.PAGE]
+    summing = [site_map.root.docname, *outline.core_pages(site_map), plan.PAGE, status.PAGE]
     return [page for page in summing if page in env.found_docs]

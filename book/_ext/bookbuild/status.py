@@ -5,7 +5,7 @@ from jupyter_cache import get_cache
 from sphinx.util.docutils import SphinxDirective
 
 from .outline import core_pages, pages_below
-from .tables import build_table
+from .tables import build_link, build_table
 
 PAGE = "book/reference/status"
 HEAD = ("page", "words", "formulas", "minutes", "everything", "checks", "seconds", "memory (MB)")
@@ -45,10 +45,8 @@ def row(app, docname, page, memory):
     found = app.env.page_contents[page]
     seconds = app.env.nb_metadata.get(page, {}).get("exec_data", {}).get("runtime")
     peak = memory.get(app.env.doc2path(page))
-    link = nodes.reference("", app.env.titles[page].astext(), internal=True)
-    link["refuri"] = app.builder.get_relative_uri(docname, page)
     return (
-        link,
+        build_link(app, docname, page),
         str(found.shown["words"] + found.shown["proof words"]),
         str(found.shown["displays"] + found.shown["proof displays"]),
         f"{found.reading():.0f}",

@@ -11,6 +11,13 @@ def build_table(head, rows):
     return nodes.table("", group)
 
 
+def build_link(app, docname, page):
+    """Return a link from one page to another, by its title."""
+    link = nodes.reference("", app.env.titles[page].astext(), internal=True)
+    link["refuri"] = app.builder.get_relative_uri(docname, page)
+    return link
+
+
 def build_row(cells):
     """Return a row; a cell is text or a node."""
     return nodes.row("", *(nodes.entry("", as_paragraph(cell)) for cell in cells))
