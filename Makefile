@@ -22,7 +22,7 @@ book: $(READY)  ## build the book into _build/html, running every page whose cod
 	$(BIN)/jupyter-book build . -W -n --keep-going
 
 test: $(READY)  ## run the tests of the library, the pages and the build
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 site-test: $(READY)  ## open every page of the built book in Chromium and look for faults
 	$(BIN)/python -m pytest tests/site --numprocesses auto --dist loadgroup

@@ -6,6 +6,8 @@ from hypothesis import settings
 
 # Figures drawn in tests need no screen; set before anything imports matplotlib.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Two processes test at once, and threads that wait for each other stall; set before torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples on every run and machine, and no failure because a machine is busy.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

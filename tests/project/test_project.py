@@ -278,7 +278,7 @@ def test_the_readmes_lines_without_make_are_those_of_the_makefile(text):
         "python -m pip install -r requirements.txt",
         "python -m pip install --no-deps --no-build-isolation -e .",
         "jupyter-book build . -W -n --keep-going",
-        "python -m pytest",
+        "python -m pytest --numprocesses auto --dist loadfile",
     ]:
         assert f"\t{line}\n" in makefile
         assert text("README.md").count(f"{line}\n") == 2
