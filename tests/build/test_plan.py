@@ -94,8 +94,8 @@ def test_a_plan_has_a_row_a_week_with_links_and_times(book):
     rows = [re.findall(r"<p>(.*?)</p>", row) for row in re.findall(r"<tr.*?</tr>", table, re.S)]
     assert [re.sub("<[^>]+>", "", cell) for cell in rows[0]] == list(plan.HEAD)
     assert [[re.sub("<[^>]+>", "", cell) for cell in row] for row in rows[1:]] == [
-        ["1", "Page a; Page b", "6 min", "9 min"],
-        ["2", "Page c", "6 min", "6 min"],
+        ["1", "Page a; Page b", "6\N{NO-BREAK SPACE}min", "9\N{NO-BREAK SPACE}min"],
+        ["2", "Page c", "6\N{NO-BREAK SPACE}min", "6\N{NO-BREAK SPACE}min"],
     ]
     assert 'href="../a.html"' in rows[1][1] and 'href="../b.html"' in rows[1][1]
 

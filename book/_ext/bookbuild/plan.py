@@ -45,8 +45,8 @@ def rows(app, docname, weeks):
         (
             str(number),
             links(app, docname, [pages[index] for index in week]),
-            hours(sum(found[pages[index]].reading() for index in week)),
-            hours(sum(times[index] for index in week)),
+            unbroken(sum(found[pages[index]].reading() for index in week)),
+            unbroken(sum(times[index] for index in week)),
         )
         for number, week in enumerate(split(times, weeks), start=1)
     ]
@@ -59,6 +59,11 @@ def links(app, docname, pages):
         cell += [nodes.Text("; ")] if number else []
         cell += build_link(app, docname, page)
     return cell
+
+
+def unbroken(minutes):
+    """Write a time that stays on one line."""
+    return hours(minutes).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def split(times, weeks):
