@@ -103,7 +103,7 @@ def test_lists_and_quotations_have_links_too(site):
         "A **wave** is what we call a wave.",
         "The following holds.",
         "Raised to the power 3, which is no power of two, of whatever powers.",
-        "Restart the kernel, and ask your teacher.",
+        "Restart the kernel, and ask your teacher. Your teacher knows.",
         "A wave-like wavelet, a microwave, file.wave",
         ":::{admonition} A wave\nNone.\n:::",
     ],

@@ -18,7 +18,7 @@ ORDINARY = {"dependence", "following", "undoing", "exponent", "exponents"}
 # Turns in which a word that is a term has another sense.
 OTHER_SENSES = re.compile(
     r"\b(?:a|to the) power\b(?! (?:spectrum|law))|\bpowers\b|\bpower of (?:two|2)\b|\bWindows\b"
-    r"|\byour teachers?\b|\bRestart the kernel\b|\b(?:no|fresh|live|Jupyter) kernels?\b"
+    r"|\b[Yy]our teachers?\b|\bRestart the kernel\b|\b(?:no|fresh|live|Jupyter) kernels?\b"
     r"|\bkernels? of covariances?\b|\bunder control\b"
     r"|\bmargins? (?:as|so) wide\b|\b(?:frequency|linear|its) responses?\b|\bresponses? (?:at|to)\b"
 )
