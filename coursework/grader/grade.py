@@ -41,16 +41,17 @@ def grade_folder(folder, term, target, *, assignment=None, trusted=False):
 
 
 def write_reports(target, assignment, term, graded):
-    """Write all pages and tables."""
+    """Write all pages and tables; points that a person has filled in are counted."""
     target.mkdir(parents=True, exist_ok=True)
+    report.write_questions(target / "questions", assignment, term, graded)
+    read = report.read_questions(target / "questions", assignment, term, graded)
     for submission, marks, errors in graded:
-        report.write_feedback(target / "feedback", assignment, submission, marks, errors)
+        report.write_feedback(target / "feedback", assignment, submission, marks, errors, read)
         place = target / "gradescope" / report.file_name(submission.student)
         place.mkdir(parents=True, exist_ok=True)
         (place / "results.json").write_text(exports.gradescope_results(marks), encoding="utf-8")
-    report.write_grades(target / "grades.csv", assignment.tasks, graded)
+    report.write_grades(target / "grades.csv", assignment, graded, read)
     report.write_class_report(target / "class.html", assignment.tasks, graded)
-    report.write_questions(target / "questions", assignment, term, graded)
 
 
 def guess_assignment(submissions):

@@ -40,10 +40,13 @@ def table(head, rows):
     return f"<table><tr>{top}</tr>{lines}</table>"
 
 
-def write_feedback(folder, assignment, submission, marks, cell_errors):
+def write_feedback(folder, assignment, submission, marks, cell_errors, read):
     """Write what one student is told."""
     total, of = sum(mark.points for mark in marks), sum(mark.of for mark in marks)
     rows = [(mark.task, f"{mark.points} of {mark.of}", mark.message) for mark in marks]
+    for question in assignment.questions:
+        points, comment = read[question.name].get(submission.student, ("not read yet", ""))
+        rows.append((question.title, f"{points} of {question.points}", comment))
     body = f"<h1>{html.escape(assignment.name)}: {html.escape(submission.student)}</h1>"
     body += f"<p>{total} of {of} points for functions; a person reads the other answers.</p>"
     body += table(("task", "points", "what was seen"), rows)
@@ -60,15 +63,49 @@ def file_name(student):
     return re.sub(r"[^\w.-]+", "_", student)[:100]
 
 
-def write_grades(path, tasks, graded):
-    """Write one row a student: points a task, their sum."""
+def write_grades(path, assignment, graded, read):
+    """Write one row a student: points a task, those that a person has given, their sum."""
+    names = [task.name for task in assignment.tasks]
+    questions = [question.name for question in assignment.questions]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["student", *(task.name for task in tasks), "total", "note"])
+        writer.writerow(["student", *names, *questions, "total", "note"])
         for submission, marks, _ in graded:
             points = [mark.points for mark in marks]
-            row = [submission.student, *points, sum(points), submission.problem or ""]
+            given = [read[name].get(submission.student, ("", ""))[0] for name in questions]
+            total = sum(points) + sum(each for each in given if each != "")
+            row = [submission.student, *points, *given, total, submission.problem or ""]
             writer.writerow([guard(cell) for cell in row])
+
+
+def read_questions(folder, assignment, term, graded):
+    """Return what a person has filled in: of each question, points and comment by student."""
+    return {
+        question.name: read_question(folder / f"{question.name}.csv", question, term, graded)
+        for question in assignment.questions
+    }
+
+
+def read_question(path, question, term, graded):
+    """Return points and comment of the students whose row holds a number."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = {row[0]: row[1:] for row in list(csv.reader(file))[1:] if row}
+    found = {}
+    for submission, _, _ in graded:
+        *cells, comment = rows.get(code_of(term, question, submission), ["", ""])
+        numbers = [as_points(cell, path) for cell in cells if cell.strip()]
+        if numbers:
+            found[submission.student] = (sum(numbers), comment)
+    return found
+
+
+def as_points(cell, path):
+    """Read the points that a person has written into a cell."""
+    try:
+        points = float(cell.replace(",", "."))
+    except ValueError:
+        raise ValueError(f"{path}: expected points, got {cell!r}") from None
+    return int(points) if points == int(points) else points
 
 
 def guard(cell):

@@ -14,9 +14,9 @@ import torch
 from grader import codec, exports, release, report
 from grader.assignment import load
 from grader.draw import UnluckyInputsError, draw_cases
-from grader.grade import WrongFolderError, grade_folder, guess_assignment
-from grader.marks import draw_assignment, mark_submission
-from grader.submissions import find_submissions, read_submission
+from grader.grade import WrongFolderError, grade_folder, guess_assignment, write_reports
+from grader.marks import Mark, draw_assignment, mark_submission
+from grader.submissions import Submission, find_submissions, read_submission
 from grader.task import Wrong
 from grader.term import Term, TermError, read_term
 from grader.trust import as_submission, code_of
@@ -174,24 +174,32 @@ def test_the_sandbox_has_no_network(assignment, answers, term):
     assert "connected" in outside[0].message
 
 
-@sandboxed
-def test_grading_again_keeps_what_a_person_has_filled_in(class_folder, term, graded):
-    path = graded[0] / "questions" / "off-the-law.csv"
-    lines = path.read_text("utf-8").splitlines()
-    code = lines[1].split(",")[0]
-    path.write_text("\n".join([lines[0], f"{code},1,1,0,1,good"]) + "\n", "utf-8")
-    question = load("spectra").questions[0]
-    report.fill_up(path, question, [line.split(",")[0] for line in lines[1:]])
-    again = path.read_text("utf-8").splitlines()
-    assert f"{code},1,1,0,1,good" in again and len(again) == len(lines)
+def test_grading_again_keeps_what_a_person_has_filled_in_and_counts_it(tmp_path, term, assignment):
+    marks = [Mark(task.name, task.points, task.points, "") for task in assignment.tasks]
+    graded = [(Submission(name, None), marks, {}) for name in ("ada", "bob")]
+    write_reports(tmp_path, assignment, term, graded)
+    path = tmp_path / "questions" / "off-the-law.csv"
+    head, *lines = path.read_text("utf-8").splitlines()
+    code = report.code_of(term, assignment.questions[0], graded[0][0])
+    filled = f'{code},1,1,0,"0,5",good control'
+    assert code in {line.split(",")[0] for line in lines}
+    path.write_text("\n".join([head, filled]) + "\n", "utf-8")
+    write_reports(tmp_path, assignment, term, graded)
+    assert filled in path.read_text("utf-8").splitlines()
+    rows = (tmp_path / "grades.csv").read_text("utf-8").splitlines()
+    assert rows[1:] == ["ada,4,5,4,3,2.5,18.5,", "bob,4,5,4,3,,16,"]
+    assert "good control" in (tmp_path / "feedback" / "ada.html").read_text("utf-8")
+    path.write_text(f"{head}\n{code},many,,,,\n", "utf-8")
+    with pytest.raises(ValueError, match="expected points, got 'many'"):
+        write_reports(tmp_path, assignment, term, graded)
 
 
 @sandboxed
 def test_marks_are_told_in_every_format(graded):
     folder, marks, *_ = graded
     rows = (folder / "grades.csv").read_text("utf-8").splitlines()
-    assert rows[0] == "student,power,radial,exponent,interval,total,note"
-    assert "ada,4,5,4,3,16," in rows
+    assert rows[0] == "student,power,radial,exponent,interval,off-the-law,total,note"
+    assert "ada,4,5,4,3,,16," in rows
     results = json.loads((folder / "gradescope" / "ada" / "results.json").read_text("utf-8"))
     assert results["score"] == 16 and len(results["tests"]) == 4
     page = (folder / "feedback" / "forgot-one.html").read_text("utf-8")

@@ -294,14 +294,14 @@ def _stopped(s: "DataArray", gamma: "DataArray", filled: "DataArray") -> _Model:
 def _own_teacher(
     power: "DataArray", measured: "DataArray", filled: "DataArray", reference: str
 ) -> _Model:
-    r0 = np.exp(measured.sel(image_filter=reference, drop=True).mean("seed"))
-    s0 = power.sel(image_filter=reference, drop=True).mean("seed")
-    gain = np.sqrt(power / s0)
-    s, s0, r0, gain = _bare(power), _bare(s0), _bare(r0), _bare(gain)
+    log_r0 = _bare(measured.sel(image_filter=reference, drop=True).mean("seed"))
+    s0 = _bare(power.sel(image_filter=reference, drop=True).mean("seed"))
+    s = _bare(power)
+    wanted = (s / s0) ** 0.5 * np.exp(log_r0)
 
     def predict(exponent: float) -> "DataArray":
         c = 10.0**exponent
-        return _log_shape(gain * r0 * (s0 + c) / (s + c), filled)
+        return _log_shape(wanted * (s0 + c) / (s + c), filled)
 
     return _Model("own_teacher", predict, _DECADES)
 

@@ -143,15 +143,17 @@ def _draw_theorem(
     levels, ks, b = int(depth), range(1, side // 2 + 1), 1 / side
     power = _law((side, side), alpha)
     if levels == 1:  # the number of images counts at depth 1 alone
-        sample = {"weight_decay": decay, "n_images": round(images)}
-        r = theory.predict_few_images(power, power * b, **sample) / b
-        mark = theory.effective_decay(power, **sample)
+        n = round(images)
+        r = theory.predict_few_images(power, power * b, weight_decay=decay, n_images=n) / b
+        mark = theory.sample_decay(power, weight_decay=decay, n_images=n)
     else:
         r = theory.predict_sensitivity(power, power * b, weight_decay=decay, depth=levels) / b
-        mark = theory.threshold(b, weight_decay=decay, depth=levels, n_pixels=side**2)
+        mark = float(theory.threshold(b, weight_decay=decay, depth=levels, n_pixels=side**2))
     figure, (left, right) = _panels()
     left.loglog(ks, power[0, 1 : side // 2 + 1], color=_BLUE, label="power s")
-    left.axhline(mark, color="k", ls="--", label="effective λ" if levels == 1 else "threshold")
+    left.axhline(
+        mark, color="k", ls="--", label="λ with few images" if levels == 1 else "threshold"
+    )
     right.loglog(ks, r[0, 1 : side // 2 + 1], "o-", color=_VERMILLION, ms=3, label="network")
     right.axhline(1, color=_PURPLE, ls=":", label="teacher")
     right.set(ylim=(1e-4, 3), title="Sensitivity of the network", ylabel="r / |b*|")
