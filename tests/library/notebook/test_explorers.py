@@ -81,7 +81,7 @@ def test_at_depth_one_the_number_of_images_counts(n_images):
     expected = 32 * theory.predict_few_images(law(1), law(1) / 32, **sample)
     assert lines(right)["network"].get_ydata() == as_drawn(expected[0, 1:17])
     mark = theory.sample_decay(law(1), **sample)
-    assert list(lines(left)["acting λ"].get_ydata()) == pytest.approx([mark, mark])
+    assert list(lines(left)["λ with few images"].get_ydata()) == pytest.approx([mark, mark])
 
 
 def test_the_wave_is_a_cosine_and_its_dots_are_where_its_power_is():
