@@ -5,7 +5,7 @@ import re
 from urllib.parse import quote, unquote, urlparse
 
 import pytest
-from built import CORE, NOTEBOOKS, PAGES, REPOSITORY, ROOT, SITE, VIEWS
+from built import CORE, NOTEBOOKS, PAGES, REPOSITORY, ROOT, SITE, VISITS
 
 # The theme logs these two on every page; neither does harm.
 KNOWN_COMPLAINTS = (
@@ -20,7 +20,7 @@ PAGE_SECONDS = 90
 each_page = pytest.mark.parametrize("name", PAGES)
 each_core_page = pytest.mark.parametrize("name", CORE)
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
-each_view = pytest.mark.parametrize(("width", "scheme"), VIEWS)
+each_visit = pytest.mark.parametrize(("name", "width", "scheme"), VISITS)
 
 
 def html(name):
@@ -36,22 +36,19 @@ def article(name):
 # In every view
 
 
-@each_view
-@each_page
+@each_visit
 def test_the_browser_has_nothing_to_complain_about(visits, name, width, scheme):
     complaints = visits(name, width, scheme).complaints
     assert [c for c in complaints if not any(known in c for known in KNOWN_COMPLAINTS)] == []
 
 
-@each_view
-@each_page
+@each_visit
 def test_the_page_asks_nothing_of_another_server(visits, address, name, width, scheme):
     requests = visits(name, width, scheme).requests
     assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
 
 
-@each_view
-@each_page
+@each_visit
 def test_every_picture_is_there_and_described(visits, name, width, scheme):
     pictures = visits(name, width, scheme).tab.evaluate(
         """async () => {
@@ -63,8 +60,7 @@ def test_every_picture_is_there_and_described(visits, name, width, scheme):
     assert [p for p in pictures if not (p[1] > 0 and p[2].strip())] == []
 
 
-@each_view
-@each_page
+@each_visit
 def test_every_formula_is_typeset(visits, name, width, scheme):
     typeset, faults, raw = visits(name, width, scheme).tab.evaluate(
         r"""() => {
@@ -80,8 +76,7 @@ def test_every_formula_is_typeset(visits, name, width, scheme):
     assert (typeset, faults, raw) == (written, [], [])
 
 
-@each_view
-@each_page
+@each_visit
 def test_the_page_is_no_wider_than_the_screen(visits, name, width, scheme):
     total, wide = visits(name, width, scheme).tab.evaluate(
         """width => {
@@ -97,8 +92,7 @@ def test_the_page_is_no_wider_than_the_screen(visits, name, width, scheme):
     assert total <= width, wide
 
 
-@each_view
-@each_page
+@each_visit
 def test_hints_and_solutions_are_folded(visits, name, width, scheme):
     folded, total, opened = visits(name, width, scheme).tab.evaluate(
         """() => [
@@ -112,10 +106,9 @@ def test_hints_and_solutions_are_folded(visits, name, width, scheme):
     assert all("dropdown" in classes for classes in solutions)
 
 
-@pytest.mark.parametrize("width", [1280, 360])
 @each_notebook
-def test_every_slider_moves_with_the_keyboard(visits, name, width):
-    tab = visits(name, width).tab
+def test_every_slider_moves_with_the_keyboard(visits, name):
+    tab = visits(name).tab
     for slider in tab.locator(".freqsense-slider input[type=range]").all():
         box = slider.locator("xpath=ancestor::*[contains(@class, 'freqsense-slider')]")
         image = box.locator("img")
