@@ -306,3 +306,11 @@ def test_the_status_page_tells_seconds_and_memory_of_every_notebook(book):
         seconds, memory = row[-2:]
         assert 0 <= int(seconds) < 120
         assert 20 < int(memory) < 1500  # a kernel takes some 60 MB
+
+
+def test_every_answer_of_the_book_has_a_word_to_be_read_aloud():
+    """A formula alone gives what is chosen no name for those who hear it."""
+    checks = read_checks(BOOK / "checks.yaml", 0)
+    texts = [str(given["text"]) for each in checks.values() for given in each["answers"]]
+    assert len(texts) > 200
+    assert [text for text in texts if not re.search(r"\w", re.sub(r"\$[^$]*\$", "", text))] == []
