@@ -209,3 +209,8 @@ def test_a_typed_number_is_found_and_a_computed_one_is_none():
 @each_page
 def test_every_displayed_formula_is_closed(page):
     assert read(page).count("$$") % 2 == 0
+
+
+@each_page
+def test_a_blackboard_letter_follows_its_command(page):
+    assert re.findall(r"\\mathbb *\\\w+", read(page)) == []
