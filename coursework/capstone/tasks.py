@@ -3,7 +3,8 @@
 import math
 
 import torch
-from grader.task import Task, Wrong
+from grader.pieces import squares
+from grader.task import Task, Wrong, choices
 from torch.nn.functional import conv2d, pad
 
 SIDE, RINGS = 16, 9
@@ -28,11 +29,6 @@ def ring_means(values, rule="nearest", shifted=False):
     ring = torch.floor(distance + (0.5 if rule == "nearest" else 0.0))
     ring = torch.fft.fftshift(ring) if shifted else ring
     return torch.stack([values[ring == number].mean() for number in range(RINGS)])
-
-
-def squares(gradients):
-    """Return |F∇f|² in the unitary convention, of the same shape."""
-    return torch.fft.fft2(gradients, norm="ortho").abs().square()
 
 
 def over_images(power):
@@ -295,15 +291,11 @@ def draw_change(generator, variant):
 TASKS = [
     Task(
         "measure", 8, draw_measure, measure_by, wrong_measures, right_measure,
-        variants=tuple(
-            {"answer": answer, "outputs": outputs}
-            for answer in ("amplitude", "power") for outputs in ("sum", "mean")
-        ), n_cases=2, seconds=60,
+        variants=choices(answer=("amplitude", "power"), outputs=("sum", "mean")),
+        n_cases=2, seconds=60,
     ),
     Task(
         "change", 4, draw_change, change_by, wrong_changes, right_change,
-        variants=({"starts": "the same"}, {"starts": "others"}),
+        variants=choices(starts=("the same", "others")),
     ),
 ]  # fmt: skip
-
-WORDS = {}

@@ -1,7 +1,8 @@
 """Convolution in frequency: circulant matrices, transfer functions, layers in a row, an inverse."""
 
 import torch
-from grader.task import Task, Wrong
+from grader.pieces import normal
+from grader.task import Task, Wrong, choices
 from torch.nn.functional import conv2d, pad
 
 # The sign of q in the place p + q - a that the tap q looks at.
@@ -26,11 +27,6 @@ def offset_of(k, anchor):
 def whole(low, high, generator):
     """Draw a whole number from low to high."""
     return int(torch.randint(low, high + 1, (), generator=generator))
-
-
-def normal(generator, *shape):
-    """Draw normal numbers."""
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def circulant_by(variant, *, anchor=None, moved=0, flipped=False, transposed=False, around=True):
@@ -455,35 +451,20 @@ def draw_undo(generator, variant):
 TASKS = [
     Task(
         "circulant", 4, draw_circulant, circulant_by, wrong_circulants, right_circulants,
-        variants=tuple(
-            {"kind": kind, "anchor": anchor}
-            for kind in ("correlation", "convolution")
-            for anchor in ("middle", "last")
-        ),
+        variants=choices(kind=("correlation", "convolution"), anchor=("middle", "last")),
     ),
     Task(
         "transfer", 4, draw_transfer, transfer_by, wrong_transfers, right_transfers,
-        variants=tuple(
-            {"kind": kind, "order": order}
-            for kind in ("correlation", "convolution")
-            for order in ("from zero", "rising")
-        ),
+        variants=choices(kind=("correlation", "convolution"), order=("from zero", "rising")),
         # Even and odd kernels should both occur.
         n_cases=6,
     ),
     Task(
         "compose", 4, draw_compose, compose_by, wrong_composes, right_composes,
-        variants=({"second": "applied"}, {"second": "adjoint"}),
+        variants=choices(second=("applied", "adjoint")),
     ),
     Task(
         "undo", 4, draw_undo, undo_by, wrong_undos, right_undos,
-        variants=tuple(
-            {"weight": weight, "mean": mean}
-            for weight in ("eps", "eps squared")
-            for mean in ("held", "free")
-        ),
+        variants=choices(weight=("eps", "eps squared"), mean=("held", "free")),
     ),
 ]  # fmt: skip
-
-# How the definitions of a variant read in the notebook.
-WORDS = {}

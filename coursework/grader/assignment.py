@@ -33,7 +33,6 @@ class Assignment:
     name: str
     source: str
     tasks: tuple
-    words: dict
     questions: tuple[Question, ...]
 
 
@@ -62,7 +61,7 @@ def load(name):
     spec.loader.exec_module(module)
     source = (folder / f"{name}.md").read_text(encoding="utf-8")
     questions = read_questions(folder / "rubric.yml")
-    return Assignment(name, source, tuple(module.TASKS), module.WORDS, questions)
+    return Assignment(name, source, tuple(module.TASKS), questions)
 
 
 def read_questions(path):

@@ -27,12 +27,12 @@ def draw_cases(term, assignment, task):
 def shows(wrong, cases, answers, rtol):
     """Tell whether a wrong answer differs from the right one on some case."""
     pairs = zip(cases, answers, strict=True)
-    return any(not agree(attempt(wrong, arguments), answer, rtol) for arguments, answer in pairs)
+    return any(not agree(attempt(wrong.function, case), answer, rtol) for case, answer in pairs)
 
 
-def attempt(wrong, arguments):
-    """Return what a wrong answer gives, or None where it raises an error."""
+def attempt(function, arguments):
+    """Return what a function of ours gives, or None where it raises an error."""
     try:
-        return wrong.function(*arguments)
+        return function(*arguments)
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
         return None

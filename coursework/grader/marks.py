@@ -48,7 +48,7 @@ def mark_task(task, variant, cases, answers, values):
     if all(agree(f, a, task.rtol) for f, a in zip(found, answers, strict=True)):
         return Mark(task.name, task.points, task.points, RIGHT)
     for wrong in task.wrong(variant):
-        told = [attempt(wrong, arguments) for arguments in cases]
+        told = [attempt(wrong.function, arguments) for arguments in cases]
         if all(t is not None and agree(f, t, task.rtol) for f, t in zip(found, told, strict=True)):
             return Mark(task.name, 0, task.points, wrong.message, wrong.name)
     return Mark(task.name, 0, task.points, describe(found, answers, task.rtol))

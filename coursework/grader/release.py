@@ -18,12 +18,9 @@ MARK = re.compile(r"^<!-- /?key -->\n", re.MULTILINE)
 def fill_in(assignment, term):
     """Put the definitions that the term has chosen into the source."""
     chosen = {
-        task.name: SimpleNamespace(**{
-            key: assignment.words.get(value, value)
-            for key, value in term.variant(assignment.name, task).items()
-        })
+        task.name: SimpleNamespace(**term.variant(assignment.name, task))
         for task in assignment.tasks
-    }  # fmt: skip
+    }
     # Not double braces: formulas hold them.
     environment = jinja2.Environment(
         variable_start_string="<<", variable_end_string=">>", block_start_string="<%",

@@ -4,7 +4,6 @@ import json
 import queue
 import tempfile
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,6 +156,3 @@ def conversation(folder_in, folder_out, trusted):
         process.kill()
         process.stdin.close()
         process.wait()
-        deadline = time.monotonic() + GRACE
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)

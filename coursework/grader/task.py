@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 
 @dataclass(frozen=True)
@@ -32,3 +33,12 @@ class Task:
     n_cases: int = 3
     rtol: float = 1e-6
     seconds: int = 10
+
+
+def choices(**values):
+    """Return a variant for each way to choose a value of every name.
+
+    >>> choices(depth=(1, 2), given=("gamma",))
+    ({'depth': 1, 'given': 'gamma'}, {'depth': 2, 'given': 'gamma'})
+    """
+    return tuple(dict(zip(values, chosen, strict=True)) for chosen in product(*values.values()))

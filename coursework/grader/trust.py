@@ -12,6 +12,7 @@ import torch
 from . import release
 from .assignment import load, names
 from .compare import agree
+from .draw import attempt
 from .marks import draw_assignment, mark_submission, mark_task
 from .mutants import mutate
 from .submissions import Submission, without_magics
@@ -22,8 +23,6 @@ HEAD = (
 # A mutant that agrees on this many inputs more is the same function, written otherwise.
 MORE_INPUTS = 20
 MUTANT_SECONDS = 5
-# What a changed function may stop with; AttributeError where the change is one of a method's name.
-ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def row(task, assignment, term, drawn, full, empty, namespace):
     variant, cases, answers = drawn
 
     def mark(function):
-        values = [("value", attempt_of(function, arguments)) for arguments in cases]
+        values = [("value", attempt(function, arguments)) for arguments in cases]
         return mark_task(task, variant, cases, answers, values)
 
     right = [mark(function).points == task.points for function in task.right(variant)]
@@ -76,13 +75,6 @@ def row(task, assignment, term, drawn, full, empty, namespace):
         mutants=(sum(mutants.values()), len(mutants)),
         survivors=tuple(what for what, killed in mutants.items() if not killed),
     )  # fmt: skip
-
-
-def attempt_of(function, arguments):
-    """Call a function of ours; an error is no value."""
-    with contextlib.suppress(*ERRORS):
-        return function(*arguments)
-    return None
 
 
 def judge_mutants(task, assignment, term, drawn, namespace):
@@ -105,8 +97,9 @@ def differs(function, cases, answers, rtol):
     try:
         with time_limit(MUTANT_SECONDS):
             pairs = zip(cases, answers, strict=True)
-            return any(not agree(attempt_of(function, c), a, rtol) for c, a in pairs)
-    except TimeoutError:
+            return any(not agree(attempt(function, c), a, rtol) for c, a in pairs)
+    # A mutant may name a method that is none.
+    except (AttributeError, TimeoutError):
         return True
 
 

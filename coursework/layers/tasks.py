@@ -1,7 +1,8 @@
 """What a layer does: its norm, what padding mixes, and how sensitive a network is to waves."""
 
 import torch
-from grader.task import Task, Wrong
+from grader.pieces import normal
+from grader.task import Task, Wrong, choices
 from torch.nn.functional import conv2d, pad
 
 N_OUTPUTS = 3  # of the networks that are probed
@@ -22,11 +23,6 @@ def middle(k):
 def whole(low, high, generator):
     """Draw a whole number from low to high."""
     return int(torch.randint(low, high + 1, (), generator=generator))
-
-
-def normal(generator, *shape):
-    """Draw normal numbers."""
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def transfer_matrices(weight, shape, *, anchored=True):
@@ -659,35 +655,20 @@ def draw_probe(generator, variant):
 TASKS = [
     Task(
         "norm", 4, draw_norm, norm_by, wrong_norms, right_norms,
-        variants=tuple(
-            {"block": block, "factor": factor}
-            for block in ("layer", "residual")
-            for factor in ("most", "least")
-        ),
+        variants=choices(block=("layer", "residual"), factor=("most", "least")),
     ),
     Task(
         "leak", 4, draw_leak, leak_by, wrong_leaks, right_leaks,
-        variants=tuple(
-            {"padding": padding, "measure": measure}
-            for padding in ("zeros", "replicate")
-            for measure in ("mixed", "changed")
-        ),
+        variants=choices(padding=("zeros", "replicate"), measure=("mixed", "changed")),
     ),
     Task(
         "sensitivity", 4, draw_sensitivity, sensitivity_by, wrong_sensitivities,
         right_sensitivities,
-        variants=tuple(
-            {"average": average, "outputs": outputs}
-            for average in ("squares", "sizes")
-            for outputs in ("all", "centred")
-        ),
+        variants=choices(average=("squares", "sizes"), outputs=("all", "centred")),
         seconds=60,
     ),
     Task(
         "probe", 4, draw_probe, probe_by, wrong_probes, right_probes,
-        variants=({"result": "power"}, {"result": "sensitivity"}), seconds=60,
+        variants=choices(result=("power", "sensitivity")), seconds=60,
     ),
 ]  # fmt: skip
-
-# How the definitions of a variant read in the notebook.
-WORDS = {}

@@ -3,7 +3,8 @@
 import math
 
 import torch
-from grader.task import Task, Wrong
+from grader.pieces import number, radius
+from grader.task import Task, Wrong, choices
 
 PIVOT = 4  # cycles/image, where recolouring may change nothing
 EXPONENT = {"power": 0.5, "amplitude": 1.0}  # of the gain, for an exponent 1 of the other
@@ -19,21 +20,10 @@ def back(xhat):
     return torch.fft.ifft2(xhat, norm="ortho").real
 
 
-def radius(shape, side=min):
-    """Return the radial frequency of each point in cycles/image, (H, W)."""
-    ky, kx = (torch.fft.fftfreq(n, dtype=torch.float64) for n in shape)
-    return side(shape) * torch.hypot(ky[:, None], kx[None])
-
-
 def radius_by_sides(shape):
     """Return the length of (ky, kx), each counted along its own side, (H, W)."""
     ky, kx = (n * torch.fft.fftfreq(n, dtype=torch.float64) for n in shape)
     return torch.hypot(ky[:, None], kx[None])
-
-
-def number(generator, low, high):
-    """Draw a number between two others."""
-    return low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
 
 
 def draw_shape(generator):
@@ -622,37 +612,18 @@ def draw_swap(generator, variant):
 TASKS = [
     Task(
         "gain", 4, draw_gain, gain_by, wrong_gains, right_gain,
-        variants=tuple(
-            {"exponent": exponent, "knee": knee}
-            for exponent in ("power", "amplitude")
-            for knee in (2, 3)
-        ),
+        variants=choices(exponent=("power", "amplitude"), knee=(2, 3)),
     ),
     Task(
         "field", 4, draw_field, field_by, wrong_fields, right_field,
-        variants=tuple(
-            {"noise": noise, "spread": spread}
-            for noise in ("pixels", "waves")
-            for spread in ("on average", "exactly")
-        ),
+        variants=choices(noise=("pixels", "waves"), spread=("on average", "exactly")),
     ),
     Task(
         "recolor", 4, draw_recolor, recolor_by, wrong_recolors, right_recolor,
-        variants=tuple(
-            {"exponent": exponent, "keeps": keeps}
-            for exponent in ("amplitude", "power")
-            for keeps in ("variance", "pivot")
-        ),
+        variants=choices(exponent=("amplitude", "power"), keeps=("variance", "pivot")),
     ),
     Task(
         "swap_phases", 4, draw_swap, swap_by, wrong_swaps, right_swap,
-        variants=tuple(
-            {"amplitude": image, "band": band}
-            for image in ("a", "b")
-            for band in ("below", "from")
-        ),
+        variants=choices(amplitude=("a", "b"), band=("below", "from")),
     ),
 ]  # fmt: skip
-
-# How the definitions of a variant read in the notebook.
-WORDS = {}

@@ -1,7 +1,8 @@
 """Spectra of photographs: the power of waves, rings, an exponent and its interval."""
 
 import torch
-from grader.task import Task, Wrong
+from grader.pieces import radius, squares
+from grader.task import Task, Wrong, choices
 
 FMIN, FMAX = 2, 7
 
@@ -22,11 +23,6 @@ def window(shape, kind):
 def place_dc(power, variant):
     """Put the constant wave where the term wants it."""
     return torch.fft.fftshift(power, (-2, -1)) if variant["dc"] == "in the middle" else power
-
-
-def squares(tapered):
-    """Return |x̂|² of images, (..., H, W), in the unitary convention."""
-    return torch.fft.fft2(tapered, norm="ortho").abs().square()
 
 
 def power_by(variant, *, scaled=True, weighted=True, kind=None, combine=None, finish=None):
@@ -125,12 +121,6 @@ def draw_power(generator, variant):
     """Draw a few images with a mean that matters, on a rectangle."""
     images = 3 + torch.randn(4, 6, 9, generator=generator, dtype=torch.float64)
     return (images + torch.linspace(0, 1, 9, dtype=torch.float64),)
-
-
-def radius(shape, side=min):
-    """Return the radial frequency of each point in cycles/image, (H, W)."""
-    ky, kx = (torch.fft.fftfreq(n, dtype=torch.float64) for n in shape)
-    return side(shape) * torch.hypot(ky[:, None], kx[None])
 
 
 def ring_of(distance, rule):
@@ -384,29 +374,18 @@ def draw_interval(generator, variant):
 TASKS = [
     Task(
         "power", 4, draw_power, power_by, wrong_powers, right_power,
-        variants=tuple(
-            {"taper": kind, "dc": place}
-            for kind in ("hann", "sine")
-            for place in ("in the corner", "in the middle")
-        ),
+        variants=choices(taper=("hann", "sine"), dc=("in the corner", "in the middle")),
     ),
     Task(
         "radial", 5, draw_radial, radial_by, wrong_radials, right_radial,
-        variants=tuple(
-            {"rule": rule, "shape": shape}
-            for rule in ("nearest", "below")
-            for shape in ((16, 16), (16, 24))
-        ),
+        variants=choices(rule=("nearest", "below"), shape=((16, 16), (16, 24))),
     ),
     Task(
         "exponent", 4, draw_exponent, exponent_by, wrong_exponents, right_exponent,
-        variants=({"exponent": "power"}, {"exponent": "amplitude"}),
+        variants=choices(exponent=("power", "amplitude")),
     ),
     Task(
         "interval", 3, draw_interval, lambda variant: interval_by(), wrong_intervals,
         right_interval,
     ),
 ]  # fmt: skip
-
-# How the definitions of a variant read in the notebook.
-WORDS = {}

@@ -1,21 +1,11 @@
 """Changing the statistics: slopes of sensitivity, predictions on recoloured images, errors, R²."""
 
 import torch
-from grader.task import Task, Wrong
+from grader.pieces import number, radius
+from grader.task import Task, Wrong, choices
 
 SIDE = 16  # pixels of a map of sensitivity
 FMIN, FMAX = 1, 8
-
-
-def radius(shape):
-    """Return the radial frequency of each point in cycles/image, (H, W)."""
-    ky, kx = (torch.fft.fftfreq(n, dtype=torch.float64) for n in shape)
-    return min(shape) * torch.hypot(ky[:, None], kx[None])
-
-
-def number(generator, low, high):
-    """Draw a number between two others."""
-    return low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
 
 
 def rings(values, *, half=0.5, corners=False):
@@ -563,37 +553,20 @@ def draw_explained(generator, variant):
 TASKS = [
     Task(
         "slope", 4, draw_slope, slope_by, wrong_slopes, right_slope,
-        variants=tuple(
-            {"mean": mean, "weights": weights}
-            for mean in ("sizes", "squares")
-            for weights in ("rings", "points")
-        ),
+        variants=choices(mean=("sizes", "squares"), weights=("rings", "points")),
     ),
     Task(
         "predict", 4, draw_predict, predict_by, wrong_predicts, right_predict,
-        variants=tuple(
-            {"depth": depth, "scale": scale}
-            for depth in (1, 2)
-            for scale in ("none", "variance")
-        ),
+        variants=choices(depth=(1, 2), scale=("none", "variance")),
     ),
     Task(
         "stderr", 4, draw_stderr, stderr_by, wrong_stderrs, right_stderr,
-        variants=tuple(
-            {"seeds": seeds, "images": images}
-            for seeds in ("rows", "columns")
-            for images in ("mean", "median")
-        ),
+        variants=choices(seeds=("rows", "columns"), images=("mean", "median")),
     ),
     Task(
         "explained", 3, draw_explained, explained_by, wrong_explaineds, right_explained,
-        variants=tuple(
-            {"about": about, "scope": scope}
-            for about in ("its own mean", "the first run")
-            for scope in ("all runs together", "run by run")
+        variants=choices(
+            about=("its own mean", "the first run"), scope=("all runs together", "run by run"),
         ),
     ),
 ]  # fmt: skip
-
-# How the definitions of a variant read in the notebook.
-WORDS = {}

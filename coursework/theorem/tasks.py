@@ -3,7 +3,8 @@
 import math
 
 import torch
-from grader.task import Task, Wrong
+from grader.pieces import number
+from grader.task import Task, Wrong, choices
 
 from freqsense import theory
 
@@ -19,11 +20,6 @@ def positive(values):
 def divided(values, power):
     """Divide by a power, and leave what has none at zero."""
     return torch.where(power > 0, values / power.where(power > 0, 1.0), 0.0)
-
-
-def number(generator, low, high):
-    """Draw a number between two others."""
-    return low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
 
 
 def whole(generator, low, high):
@@ -492,18 +488,14 @@ def draw_train(generator, variant):
 TASKS = [
     Task(
         "closed_form", 5, draw_closed_form, closed_form_by, wrong_closed_forms, right_closed_form,
-        variants=tuple(
-            {"depth": depth, "given": given} for depth in (1, 2) for given in ("gamma", "teacher")
-        ),
+        variants=choices(depth=(1, 2), given=("gamma", "teacher")),
     ),
     Task(
         "first_silent", 3, draw_first_silent, first_silent_by, wrong_first_silents,
-        right_first_silent, variants=({"exponent": "power"}, {"exponent": "amplitude"}),
+        right_first_silent, variants=choices(exponent=("power", "amplitude")),
     ),
     Task(
         "train", 4, draw_train, train_by, wrong_trains, right_train,
-        variants=({"head": 1}, {"head": 9}), n_cases=2, rtol=1e-2, seconds=60,
+        variants=choices(head=(1, 9)), n_cases=2, rtol=1e-2, seconds=60,
     ),
 ]  # fmt: skip
-
-WORDS = {}
