@@ -3,7 +3,9 @@
 import json
 import re
 import socket
+import tempfile
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from grader.assignment import load
 from grader.draw import UnluckyInputsError, draw_cases
 from grader.grade import WrongFolderError, grade_folder, guess_assignment, write_reports
 from grader.marks import Mark, draw_assignment, mark_submission
+from grader.sandbox import start
 from grader.submissions import Submission, find_submissions, read_submission
 from grader.task import Wrong
 from grader.term import Term, TermError, read_term
@@ -69,9 +72,17 @@ def class_folder(tmp_path_factory, answers):
 
 
 @pytest.fixture(scope="module")
-def graded(class_folder, term, tmp_path_factory):
+def sandboxes(tmp_path_factory):
+    """Where the sandboxes of this class have their folders."""
+    return tmp_path_factory.mktemp("sandboxes")
+
+
+@pytest.fixture(scope="module")
+def graded(class_folder, term, sandboxes, tmp_path_factory):
     target = tmp_path_factory.mktemp("graded")
-    _, graded, notes = grade_folder(class_folder, term, target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(sandboxes))
+        _, graded, notes = grade_folder(class_folder, term, target)
     marks = {submission.student: marks for submission, marks, _ in graded}
     return target, marks, {submission.student: submission for submission, *_ in graded}, notes
 
@@ -154,18 +165,36 @@ def test_a_second_download_is_the_same_student(graded):
 
 
 @sandboxed
-def test_nothing_is_left_running(graded):
-    running = [command_of(place) for place in Path("/proc").glob("[0-9]*")]
-    assert any(b"pytest" in command for command in running)
-    assert not any(b"/grader/inside.py" in command for command in running)
+def test_nothing_is_left_running(graded, sandboxes):
+    # The kernel ends what a sandbox holds, a moment after the sandbox.
+    assert comes_true(lambda: list_inside(sandboxes) == [])
+    with start(sandboxes, sandboxes) as process:
+        assert comes_true(lambda: list_inside(sandboxes)), "a sandbox that runs is not seen"
+        process.kill()
 
 
-def command_of(place):
-    """The command line of a process, which may end while it is read."""
+def comes_true(condition, seconds=5):
+    """Tell whether a condition holds within some seconds; what is left behind sleeps for 600."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def list_inside(folder):
+    """List the processes whose walls leave a folder open; those of other tests have others."""
+    places = Path("/proc").glob("[0-9]*")
+    return [place for place in places if str(folder) in mounts_of(place)]
+
+
+def mounts_of(place):
+    """What a process sees of the disk; it may end while this is read."""
     try:
-        return (place / "cmdline").read_bytes()
+        return (place / "mountinfo").read_text("utf-8")
     except OSError:
-        return b""
+        return ""
 
 
 @sandboxed
