@@ -72,8 +72,10 @@ def run_cells(talk, run, skipped):
             elif reply.get("error"):
                 run.cell_errors[int(reply["done"])] = str(reply["error"])[:300]
     except (Silence, ValueError, KeyError, TypeError):
-        skipped.add(current)
-        run.cell_errors[current] = "this cell did not end, or ended the program: it was left out"
+        if current is not None:  # else it was the sandbox that did not start
+            skipped.add(current)
+            why = "this cell did not end, or ended the program: it was left out"
+            run.cell_errors[current] = why
         return False
 
 

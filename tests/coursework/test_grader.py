@@ -3,6 +3,8 @@
 import json
 import re
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -13,11 +15,12 @@ import handed_in
 import nbformat
 import pytest
 import torch
-from grader import codec, exports, release, report
+from grader import codec, exports, release, report, sandbox
 from grader.assignment import load
 from grader.draw import UnluckyInputsError, draw_cases
 from grader.grade import WrongFolderError, grade_folder, guess_assignment, write_reports
 from grader.marks import Mark, draw_assignment, mark_submission
+from grader.run import run_notebook
 from grader.sandbox import start
 from grader.submissions import Submission, find_submissions, read_submission
 from grader.task import Wrong
@@ -25,6 +28,7 @@ from grader.term import Term, TermError, read_term
 from grader.trust import as_submission, code_of
 
 sandboxed = pytest.mark.sandboxed
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +260,14 @@ def test_a_column_is_filled_in_and_nothing_else_is_touched(tmp_path):
     assert target.read_bytes() == b'Student,ID,Spectra (1),Other\r\n"A, da",7,16,3\r\nB,8,5,4\r\n'
     with pytest.raises(exports.ColumnError, match=r"no column 'Grade'; it has Student, ID"):
         exports.fill_column(path, target, {}, student_column="ID", grade_column="Grade")
+
+
+def test_a_sandbox_that_does_not_start_leaves_no_cell_to_blame(monkeypatch):
+    command = [sys.executable, "-c", ""]
+    monkeypatch.setattr(sandbox, "start", lambda *_, **__: subprocess.Popen(command, **PIPES))
+    run = run_notebook(["x = 1"], {"one": ("one", (), 1)})
+    assert run.cell_errors == {}
+    assert run.values == {"one": ("error", "the notebook ended before it could be called")}
 
 
 # Terms and inputs
