@@ -22,6 +22,24 @@ def seeded(build):
     return build_from
 
 
+def norms_of(model):
+    """The BatchNorm layers of a network."""
+    return [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def kernels_of(model):
+    """The weights of the convolutions of a network."""
+    return [m.weight for m in model.modules() if isinstance(m, nn.Conv2d)]
+
+
+def in_training(name, shape, eps, seed=0):
+    """A network of the registry in training mode, whose BatchNorm adds eps to variances."""
+    model = models.build(name, width=2, shape=shape, n_outputs=4, seed=seed).double()
+    for norm in norms_of(model):
+        norm.eps = eps
+    return model.train()
+
+
 @seeded
 def small_net(channels=2, n_outputs=3):
     """A non-linear network for any image size, with everything whose mode matters."""

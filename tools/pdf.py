@@ -18,7 +18,7 @@ from chromium import serve, start_chromium
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, FloatObject, NameObject, NullObject, TextStringObject
-from twins import ROOT, files_of  # which also makes the build extension importable
+from twins import ROOT, files_of, read_toc  # which also makes the build extension importable
 
 import freqsense  # isort: skip
 from bookbuild.latex import plain  # isort: skip
@@ -75,7 +75,7 @@ class Page:
 
 def list_pages(root=ROOT):
     """List the pages in the order of _toc.yml."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    toc = read_toc(root)
     pages = [Page(toc["root"], "", 0)]
     for part in toc["parts"]:
         for chapter in part["chapters"]:

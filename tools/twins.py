@@ -61,26 +61,34 @@ def live_cell(figure):
 
 def toc_pages(root=ROOT):
     """List the source files that _toc.yml names, in its order."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    toc = read_toc(root)
     chapters = [name for part in toc["parts"] for name in files_of(part["chapters"])]
     return [root / f"{name}.md" for name in [toc["root"], *chapters]]
 
 
+def read_toc(root=ROOT):
+    """Read _toc.yml."""
+    return yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+
+
 def read_parts(root=ROOT):
     """List the parts of _toc.yml that are read, which leaves out those looked things up in."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    return [part for part in toc["parts"] if part["caption"] not in LOOKED_UP]
+    return [part for part in read_toc(root)["parts"] if part["caption"] not in LOOKED_UP]
+
+
+def read_chapters(root=ROOT):
+    """List the chapters of these parts."""
+    return [chapter for part in read_parts(root) for chapter in part["chapters"]]
 
 
 def core_pages(root=ROOT):
     """List the chapters of the parts that are read."""
-    chapters = [chapter for part in read_parts(root) for chapter in part["chapters"]]
-    return [root / f"{chapter['file']}.md" for chapter in chapters]
+    return [root / f"{chapter['file']}.md" for chapter in read_chapters(root)]
 
 
 def deeper_pages(root=ROOT):
     """List the pages under these chapters."""
-    chapters = [chapter for part in read_parts(root) for chapter in part["chapters"]]
+    chapters = read_chapters(root)
     below = [name for chapter in chapters for name in files_of(chapter.get("sections", []))]
     return [root / f"{name}.md" for name in below]
 

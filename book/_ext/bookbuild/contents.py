@@ -41,7 +41,6 @@ class Contents:
     displays_before_figure: int | None = None  # None without a figure
     longest_cell: int = 0  # lines
     plumbing: list = field(default_factory=list)  # lines of visible cells
-    deeper: list = field(default_factory=list)  # names of the pages below
 
     def reading(self):
         """Minutes for what is seen at once."""

@@ -24,6 +24,6 @@ def pages_below(site_map, page):
     return [name for child in children for name in (child, *pages_below(site_map, child))]
 
 
-def is_deeper(site_map, page):
-    """Tell whether a page stands under a core page."""
-    return any(page in pages_below(site_map, core) for core in core_pages(site_map))
+def in_order(site_map):
+    """List the pages that are read: each core page, then those below it."""
+    return [name for core in core_pages(site_map) for name in (core, *pages_below(site_map, core))]

@@ -1,6 +1,7 @@
 """Keep what stands on each page while the book is built, and write again what adds it up."""
 
 from . import contents, outline, plan, redirects, status
+from .card import runtime
 
 
 def start_record(app):
@@ -23,7 +24,12 @@ def forget_page(app, env, docname):
 
 
 def name_summing_pages(app, env):
-    """Name the pages that add up others: landing page, core pages, lecture plan, status."""
+    """Name the pages that add up others, once these changed: landing and core pages, plan, status."""
+    told = {page: (found, runtime(env, page)) for page, found in env.page_contents.items()}
+    changed = told != getattr(env, "summed_pages", {})
+    env.summed_pages = told
+    if not changed:
+        return []
     site_map = app.config.external_site_map
     summing = [site_map.root.docname, *outline.core_pages(site_map), plan.PAGE, status.PAGE]
     return [page for page in summing if page in env.found_docs]

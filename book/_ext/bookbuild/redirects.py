@@ -6,6 +6,7 @@ a row without a label says where a page is that is gone from its address.
 
 import csv
 import json
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -34,6 +35,7 @@ def anchors(doctree):
     return {name for node in doctree.findall(nodes.Element) for name in node.get("ids", ())}
 
 
+@cache
 def read_addresses(root):
     """Map each page of old to the labels that it held, and each page that is gone to its heir."""
     path, labels, heirs = Path(root) / ADDRESSES, {}, {}

@@ -4,7 +4,8 @@ from docutils import nodes
 from jupyter_cache import get_cache
 from sphinx.util.docutils import SphinxDirective
 
-from .outline import core_pages, pages_below
+from .card import runtime
+from .outline import in_order
 from .tables import build_link, build_table
 
 PAGE = "book/reference/status"
@@ -27,23 +28,15 @@ def fill_table(app, doctree, docname):
     """Put the table into its place."""
     for place in list(doctree.findall(build_status)):
         memory = memory_of_pages(app.env)
-        pages = [name for name in app.config.external_site_map if name in app.env.page_contents]
-        place.replace_self(
-            build_table(HEAD, [row(app, docname, page, memory) for page in in_order(app, pages)])
-        )
-
-
-def in_order(app, pages):
-    """Sort pages as they are read: each core page, then those below it, then the others."""
-    site_map = app.config.external_site_map
-    read = [name for core in core_pages(site_map) for name in (core, *pages_below(site_map, core))]
-    return [name for name in read if name in pages]
+        pages = in_order(app.config.external_site_map)
+        rows = [row(app, docname, page, memory) for page in pages if page in app.env.page_contents]
+        place.replace_self(build_table(HEAD, rows))
 
 
 def row(app, docname, page, memory):
     """Return the cells of one page."""
     found = app.env.page_contents[page]
-    seconds = app.env.nb_metadata.get(page, {}).get("exec_data", {}).get("runtime")
+    seconds = runtime(app.env, page)
     peak = memory.get(app.env.doc2path(page))
     return (
         build_link(app, docname, page),

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from freqsense._checks import as_integer, as_real
+from freqsense._checks import as_integer, as_positive, as_real
 from freqsense.theory._inputs import as_moments, check_result
 
 __all__ = ["predict_few_images", "sample_decay"]
@@ -50,7 +50,7 @@ def sample_decay(power: Tensor, *, weight_decay: float, n_images: int) -> float:
     0.106
     """
     s, _ = _as_grid(power, power)
-    weight_decay = _as_decay(weight_decay)
+    weight_decay = as_positive(weight_decay, "weight_decay")
     n_images = as_integer(n_images, "n_images", 1)
     # d - λ - d/N Σ s / (s + d) is convex in d, and not negative at the start: from there Newton's
     # steps never pass the root.
@@ -129,10 +129,3 @@ def _as_grid(power: object, cross: object) -> tuple[Tensor, Tensor]:
     if s.ndim != 2:
         raise ValueError(f"power must have shape (H, W), got {tuple(s.shape)}")
     return s, c
-
-
-def _as_decay(weight_decay: object) -> float:
-    value = as_real(weight_decay, "weight_decay", 0)
-    if value == 0:
-        raise ValueError("weight_decay must be positive, got 0")
-    return value

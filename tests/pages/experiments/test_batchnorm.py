@@ -5,32 +5,16 @@ import math
 import pytest
 import torch
 from draws import noise
+from networks import in_training, kernels_of, norms_of
 from tolerances import ATOL
-
-from freqsense import models
 
 TIGHT = ATOL[torch.float64]
 SHAPE = (3, 16, 16)
 NO_EPS = 1e-60  # PyTorch takes no 0 in training
 
 
-def norms_of(model):
-    return [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-
-
-def kernels_of(model):
-    return [m.weight for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
-
-
-def build(name, eps, seed=0):
-    model = models.build(name, width=2, shape=SHAPE, n_outputs=4, seed=seed).double()
-    for norm in norms_of(model):
-        norm.eps = eps
-    return model.train()
-
-
 def outputs(name, eps, factors=None, seed=0):
-    model = build(name, eps, seed)
+    model = in_training(name, SHAPE, eps, seed)
     with torch.no_grad():
         for weight, t in zip(kernels_of(model), factors or [], strict=False):
             weight *= t
@@ -40,7 +24,7 @@ def outputs(name, eps, factors=None, seed=0):
 @pytest.mark.parametrize("name", ["vgg-11", "resnet-9", "resnet-20"])
 def test_prop_batchnorm_scale_free(name):
     expected = outputs(name, NO_EPS)
-    n_kernels = len(kernels_of(build(name, NO_EPS)))
+    n_kernels = len(kernels_of(in_training(name, SHAPE, NO_EPS)))
     factors = torch.logspace(-4, 2, n_kernels, dtype=torch.float64).tolist()
     assert torch.allclose(outputs(name, NO_EPS, factors), expected, rtol=1e-7)
     # Part 3: with a constant under the root it is the ratio that counts.
@@ -54,7 +38,7 @@ def test_prop_batchnorm_scale_free(name):
 def test_running_statistics_scale_along():
     x, results = noise(16, *SHAPE), []
     for t in (1.0, 1e-3):
-        model = build("vgg-11", NO_EPS)
+        model = in_training("vgg-11", SHAPE, NO_EPS)
         with torch.no_grad():
             for weight in kernels_of(model):
                 weight *= t
@@ -67,13 +51,13 @@ def test_running_statistics_scale_along():
 
 def test_without_batchnorm_the_scale_is_not_free():
     expected = outputs("vgg-11-plain", NO_EPS)
-    n_kernels = len(kernels_of(build("vgg-11-plain", NO_EPS)))
+    n_kernels = len(kernels_of(in_training("vgg-11-plain", SHAPE, NO_EPS)))
     changed = outputs("vgg-11-plain", NO_EPS, [0.9] * n_kernels)
     assert not torch.allclose(changed, expected, rtol=0.1)
 
 
 def test_gains_of_all_but_the_last_batchnorm_are_free():
-    model, x = build("vgg-11", NO_EPS), noise(16, *SHAPE)
+    model, x = in_training("vgg-11", SHAPE, NO_EPS), noise(16, *SHAPE)
     with torch.no_grad():
         expected = model(x)
         for norm in norms_of(model)[:-1]:

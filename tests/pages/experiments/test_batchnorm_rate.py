@@ -3,26 +3,11 @@
 import numpy as np
 import pytest
 import recorded
-import torch
+from networks import in_training, kernels_of
 
-from freqsense import experiments, models
+from freqsense import experiments
 
 SHAPE = (3, 16, 16)
-
-
-def norms_of(model):
-    return [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-
-
-def kernels_of(model):
-    return [m.weight for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
-
-
-def build(name, eps, seed=0):
-    model = models.build(name, width=2, shape=SHAPE, n_outputs=4, seed=seed).double()
-    for norm in norms_of(model):
-        norm.eps = eps
-    return model.train()
 
 
 # The record of pairs, with BatchNorm and without
@@ -87,7 +72,7 @@ def script():
 
 
 def test_the_parts_that_decay_are_all_weights_once(script):
-    model = build("vgg-11", 1e-5)
+    model = in_training("vgg-11", SHAPE, 1e-5)
     parts = {name: {id(w) for w in script["decaying"](model, name)} for name in script["DECAYED"]}
     assert parts["nothing"] == parts["nothing, kernels scaled"] == set()
     assert parts["kernels"] == {id(w) for w in kernels_of(model)}
