@@ -4,11 +4,13 @@ import json
 import pickle
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
-from bookbuild import limits
+from bookbuild import limits, record
 from bookbuild.check import read_checks
 from bookbuild.contents import Contents, survey
+from docutils import nodes
 from sources import BOOK, ROOT, read
 from tinybook import HEADER, TinyBook
 
@@ -296,6 +298,24 @@ def test_a_label_that_is_lost_fails_the_build(book):
     _, output = book.build()
     assert "book/page: the label fig-lost stands nowhere now" in output
     assert "the page book/lost is gone" in output
+
+
+def test_pages_that_add_up_others_are_written_when_one_of_these_changed():
+    tree = SimpleNamespace(caption="Natural images", files=lambda: ["page"])
+    root = SimpleNamespace(docname="index", subtrees=[tree])
+    app = SimpleNamespace(config=SimpleNamespace(external_site_map=SimpleNamespace(root=root)))
+    env = SimpleNamespace(
+        page_contents={"page": contents()}, titles={"page": nodes.title("", "A page")},
+        found_docs={"index", "page", "below"}, nb_metadata={},
+    )  # fmt: skip
+    assert record.name_summing_pages(app, env) == ["index", "page"]
+    assert record.name_summing_pages(app, env) == []
+    env.page_contents["page"] = contents(words=1400)
+    assert record.name_summing_pages(app, env) == ["index", "page"]
+    env.titles["page"] = nodes.title("", "Another name")
+    assert record.name_summing_pages(app, env) == ["index", "page"]
+    env.nb_metadata["page"] = {"exec_data": {"runtime": 3.0}}
+    assert record.name_summing_pages(app, env) == ["index", "page"]
 
 
 def test_the_status_page_tells_seconds_and_memory_of_every_notebook(book):

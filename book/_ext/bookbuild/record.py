@@ -24,8 +24,11 @@ def forget_page(app, env, docname):
 
 
 def name_summing_pages(app, env):
-    """Name the pages that add up others, once these changed: landing and core pages, plan, status."""
-    told = {page: (found, runtime(env, page)) for page, found in env.page_contents.items()}
+    """Name the pages that add up others, once these changed: landing page, core, plan, status."""
+    told = {
+        page: (env.titles[page].astext(), found, runtime(env, page))
+        for page, found in env.page_contents.items()
+    }
     changed = told != getattr(env, "summed_pages", {})
     env.summed_pages = told
     if not changed:
