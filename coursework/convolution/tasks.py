@@ -2,8 +2,10 @@
 
 import torch
 from grader.pieces import normal
-from grader.task import Task, Wrong, choices
+from grader.task import Task, choices
 from torch.nn.functional import conv2d, pad
+
+from freqsense.exercises import Wrong
 
 # The sign of q in the place p + q - a that the tap q looks at.
 SIGN = {"correlation": 1, "convolution": -1}

@@ -1,38 +1,29 @@
-"""The inputs of a task in a term: drawn anew until every listed wrong answer shows on them."""
+"""The calls that a term makes of each task: they follow from its secret."""
 
-from .compare import agree
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-ATTEMPTS = 50
+from freqsense.exercises import Cases, Exercise, draw_cases
 
-
-class UnluckyInputsError(RuntimeError):
-    """Inputs on which a wrong answer cannot be told from the right one."""
-
-
-def draw_cases(term, assignment, task):
-    """Return the variant of a task, the arguments of each call, and the right answers."""
-    variant = term.variant(assignment, task)
-    reference, wrong = task.reference(variant), task.wrong(variant)
-    for attempt in range(ATTEMPTS):
-        generator = term.generator(assignment, task, attempt)
-        cases = [task.draw(generator, variant) for _ in range(task.n_cases)]
-        # An error of the reference stops everything: else the key would lose marks silently.
-        answers = [reference(*arguments) for arguments in cases]
-        silent = [each.name for each in wrong if not shows(each, cases, answers, task.rtol)]
-        if not silent:
-            return variant, cases, answers
-    raise UnluckyInputsError(f"{assignment}, {task.name}: {silent} equal the right answer")
+from .task import Task
+from .term import Term
 
 
-def shows(wrong, cases, answers, rtol):
-    """Tell whether a wrong answer differs from the right one on some case."""
-    pairs = zip(cases, answers, strict=True)
-    return any(not agree(attempt(wrong.function, case), answer, rtol) for case, answer in pairs)
+@dataclass(frozen=True)
+class Drawn:
+    """A task as a term has it: its exercise, and the calls that are made."""
+
+    exercise: Exercise
+    cases: Cases
 
 
-def attempt(function, arguments):
-    """Return what a function of ours gives, or None where it raises an error."""
-    try:
-        return function(*arguments)
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
-        return None
+def draw_task(term: Term, assignment: str, task: Task) -> Drawn:
+    """Draw the calls of one task."""
+    exercise = task.under(term.variant(assignment, task))
+    cases = draw_cases(exercise, lambda number: term.generator(assignment, task, number))
+    return Drawn(exercise, cases)
+
+
+def draw_assignment(term: Term, assignment: str, tasks: Sequence[Task]) -> dict[str, Drawn]:
+    """Draw the calls of every task of an assignment."""
+    return {task.name: draw_task(term, assignment, task) for task in tasks}

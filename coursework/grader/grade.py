@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from . import exports, release, report, sandbox
 from .assignment import folder_of, load, names
-from .marks import draw_assignment, mark_submission
+from .draw import draw_assignment
+from .marks import mark_submission
 from .run import require_run
 from .submissions import find_submissions
 

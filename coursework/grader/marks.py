@@ -1,12 +1,15 @@
 """Marks: what each task of a notebook is worth, and what its student is told."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from .compare import agree, difference
-from .draw import attempt, draw_cases
-from .run import run_notebook
+from freqsense.exercises import judge
 
-RIGHT = "Right on all inputs."
+from .draw import Drawn
+from .run import Run, run_notebook
+from .submissions import Submission
+from .task import Task
 
 
 @dataclass(frozen=True)
@@ -20,47 +23,33 @@ class Mark:
     misconception: str | None = None
 
 
-def mark_submission(submission, tasks, drawn, *, trusted=False):
-    """Run a submission and mark its tasks; ``drawn`` holds the cases of each."""
+def mark_submission(
+    submission: Submission, tasks: Sequence[Task], drawn: Mapping[str, Drawn], *,
+    trusted: bool = False,
+) -> tuple[list[Mark], dict[int, str]]:  # fmt: skip
+    """Run a submission and mark its tasks; also return the cells that stopped, and why."""
     if submission.problem:
         return [Mark(task.name, 0, task.points, submission.problem) for task in tasks], {}
     calls = {
         f"{task.name}-{number}": (task.name, arguments, task.seconds)
         for task in tasks
-        for number, arguments in enumerate(drawn[task.name][1])
+        for number, arguments in enumerate(drawn[task.name].cases.arguments)
     }
     run = run_notebook(submission.code, calls, trusted=trusted)
-    marks = [mark_task(task, *drawn[task.name], values_of(task, run)) for task in tasks]
+    marks = [mark_task(task, drawn[task.name], values_of(task, run)) for task in tasks]
     return marks, run.cell_errors
 
 
-def values_of(task, run):
+def values_of(task: Task, run: Run) -> list[tuple[str, Any]]:
     """List what the calls of a task returned, in order."""
     return [run.values[f"{task.name}-{number}"] for number in range(task.n_cases)]
 
 
-def mark_task(task, variant, cases, answers, values):
+def mark_task(task: Task, drawn: Drawn, values: Sequence[tuple[str, Any]]) -> Mark:
     """Give all points or none, and say why."""
     errors = [why for kind, why in values if kind == "error"]
     if errors:
         return Mark(task.name, 0, task.points, f"It stopped: {errors[0]}.")
-    found = [value for _, value in values]
-    if all(agree(f, a, task.rtol) for f, a in zip(found, answers, strict=True)):
-        return Mark(task.name, task.points, task.points, RIGHT)
-    for wrong in task.wrong(variant):
-        told = [attempt(wrong.function, arguments) for arguments in cases]
-        if all(t is not None and agree(f, t, task.rtol) for f, t in zip(found, told, strict=True)):
-            return Mark(task.name, 0, task.points, wrong.message, wrong.name)
-    return Mark(task.name, 0, task.points, describe(found, answers, task.rtol))
-
-
-def describe(found, answers, rtol):
-    """Say on how many inputs an answer differs, and how it differs on the first of these."""
-    told = [difference(f, a, rtol) for f, a in zip(found, answers, strict=True)]
-    differing = [each for each in told if each]
-    return f"It differs on {len(differing)} of {len(told)} inputs: {differing[0]}."
-
-
-def draw_assignment(term, assignment, tasks):
-    """Draw the cases of every task of an assignment."""
-    return {task.name: draw_cases(term, assignment, task) for task in tasks}
+    verdict = judge(drawn.exercise, drawn.cases, [value for _, value in values])
+    points = task.points if verdict.right else 0
+    return Mark(task.name, points, task.points, verdict.message, verdict.misconception)

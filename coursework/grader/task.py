@@ -1,17 +1,14 @@
-"""A task: a function that students write, how it is asked for, and how it goes wrong."""
+"""A task: an exercise for points, whose definition changes with the term."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
+from typing import Any
 
+from freqsense.exercises import Exercise, Wrong
 
-@dataclass(frozen=True)
-class Wrong:
-    """A misconception as a function, and what a student who has it is told."""
-
-    name: str
-    function: Callable
-    message: str
+Variant = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -19,23 +16,30 @@ class Task:
     """A function to be written.
 
     Its definition has variants, of which a term uses one, so that code of another term fails.
-    ``reference``, ``wrong`` and ``right`` take the variant, a dict; ``draw`` takes a generator of
-    random numbers and the variant and returns the arguments of one call.
+    ``reference``, ``wrong`` and ``right`` take the variant; ``draw`` takes a generator of random
+    numbers and the variant and returns the arguments of one call.
     """
 
     name: str
     points: int
-    draw: Callable
-    reference: Callable[[dict], Callable]
-    wrong: Callable[[dict], Sequence[Wrong]]
-    right: Callable[[dict], Sequence[Callable]]
-    variants: tuple[dict, ...] = field(default=({},))
+    draw: Callable[..., tuple[Any, ...]]
+    reference: Callable[[Variant], Callable[..., Any]]
+    wrong: Callable[[Variant], Sequence[Wrong]]
+    right: Callable[[Variant], Sequence[Callable[..., Any]]]
+    variants: tuple[Variant, ...] = field(default=({},))
     n_cases: int = 3
     rtol: float = 1e-6
     seconds: int = 10
 
+    def under(self, variant: Variant) -> Exercise:
+        """Return the exercise that the task is with one of its definitions."""
+        return Exercise(
+            self.name, partial(self.draw, variant=variant), self.reference(variant),
+            self.wrong(variant), self.right(variant), self.n_cases, self.rtol,
+        )  # fmt: skip
 
-def choices(**values):
+
+def choices(**values: tuple[Any, ...]) -> tuple[Variant, ...]:
     """Return a variant for each way to choose a value of every name.
 
     >>> choices(depth=(1, 2), given=("gamma",))

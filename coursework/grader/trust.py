@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
+from freqsense.exercises import Cases, agree, attempt
+
 from . import release
 from .assignment import load, names
-from .compare import agree
-from .draw import attempt
-from .marks import draw_assignment, mark_submission, mark_task
+from .draw import draw_assignment
+from .marks import mark_submission, mark_task
 from .mutants import mutate
 from .submissions import Submission, without_magics
 
@@ -60,14 +61,13 @@ def rows_of(assignment, term):
 
 def row(task, assignment, term, drawn, full, empty, namespace):
     """Return the row of one task."""
-    variant, cases, answers = drawn
 
     def mark(function):
-        values = [("value", attempt(function, arguments)) for arguments in cases]
-        return mark_task(task, variant, cases, answers, values)
+        values = [("value", attempt(function, each)) for each in drawn.cases.arguments]
+        return mark_task(task, drawn, values)
 
-    right = [mark(function).points == task.points for function in task.right(variant)]
-    wrong = [mark(each.function).misconception == each.name for each in task.wrong(variant)]
+    right = [mark(function).points == task.points for function in drawn.exercise.right]
+    wrong = [mark(each.function).misconception == each.name for each in drawn.exercise.wrong]
     mutants = judge_mutants(task, assignment, term, drawn, namespace)
     return Trust(
         task=f"{assignment.name}: {task.name}", key=full, untouched=empty, of=task.points,
@@ -79,24 +79,23 @@ def row(task, assignment, term, drawn, full, empty, namespace):
 
 def judge_mutants(task, assignment, term, drawn, namespace):
     """Map each change of the key's function that changes what it returns to whether that shows."""
-    variant, cases, answers = drawn
-    generator, reference = term.generator(assignment.name, task, "mutants"), task.reference(variant)
-    more = [task.draw(generator, variant) for _ in range(MORE_INPUTS)]
-    right = [reference(*arguments) for arguments in more]
+    generator, exercise = term.generator(assignment.name, task, "mutants"), drawn.exercise
+    arguments = [exercise.draw(generator) for _ in range(MORE_INPUTS)]
+    more = Cases(arguments, [exercise.reference(*each) for each in arguments])
     judged = {}
     for what, source in mutate(function_source(assignment, term, task.name)):
         function = define(source, task.name, namespace)
-        killed = differs(function, cases, answers, task.rtol)
-        if killed or differs(function, more, right, task.rtol):
+        killed = differs(function, drawn.cases, task.rtol)
+        if killed or differs(function, more, task.rtol):
             judged[what] = killed
     return judged
 
 
-def differs(function, cases, answers, rtol):
+def differs(function, cases, rtol):
     """Tell whether a function gives another value, an error or no end on some case."""
     try:
         with time_limit(MUTANT_SECONDS):
-            pairs = zip(cases, answers, strict=True)
+            pairs = zip(cases.arguments, cases.answers, strict=True)
             return any(not agree(attempt(function, c), a, rtol) for c, a in pairs)
     # A mutant may name a method that is none.
     except (AttributeError, TimeoutError):

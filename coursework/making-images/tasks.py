@@ -4,7 +4,9 @@ import math
 
 import torch
 from grader.pieces import number, radius
-from grader.task import Task, Wrong, choices
+from grader.task import Task, choices
+
+from freqsense.exercises import Wrong
 
 PIVOT = 4  # cycles/image, where recolouring may change nothing
 EXPONENT = {"power": 0.5, "amplitude": 1.0}  # of the gain, for an exponent 1 of the other

@@ -2,7 +2,9 @@
 
 import torch
 from grader.pieces import radius, squares
-from grader.task import Task, Wrong, choices
+from grader.task import Task, choices
+
+from freqsense.exercises import Wrong
 
 FMIN, FMAX = 2, 7
 

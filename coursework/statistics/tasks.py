@@ -2,7 +2,9 @@
 
 import torch
 from grader.pieces import number, radius
-from grader.task import Task, Wrong, choices
+from grader.task import Task, choices
+
+from freqsense.exercises import Wrong
 
 SIDE = 16  # pixels of a map of sensitivity
 FMIN, FMAX = 1, 8

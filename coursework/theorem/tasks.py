@@ -4,9 +4,10 @@ import math
 
 import torch
 from grader.pieces import number
-from grader.task import Task, Wrong, choices
+from grader.task import Task, choices
 
 from freqsense import theory
+from freqsense.exercises import Wrong
 
 SIDE = 8  # pixels a side of the images that are trained on
 N_IMAGES = 96

@@ -17,15 +17,16 @@ import pytest
 import torch
 from grader import codec, exports, release, report, sandbox
 from grader.assignment import load
-from grader.draw import UnluckyInputsError, draw_cases
+from grader.draw import draw_assignment, draw_task
 from grader.grade import WrongFolderError, grade_folder, guess_assignment, write_reports
-from grader.marks import Mark, draw_assignment, mark_submission
+from grader.marks import Mark, mark_submission
 from grader.run import run_notebook
 from grader.sandbox import start
 from grader.submissions import Submission, find_submissions, read_submission
-from grader.task import Wrong
 from grader.term import Term, TermError, read_term
 from grader.trust import as_submission, code_of
+
+from freqsense.exercises import UnluckyInputsError, Wrong
 
 sandboxed = pytest.mark.sandboxed
 PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -312,10 +313,15 @@ def test_notebooks_of_something_else_are_refused(tmp_path):
 
 def test_inputs_follow_from_the_secret_alone(assignment, term):
     task = assignment.tasks[0]
-    once, again = (draw_cases(term, "spectra", task)[1] for _ in range(2))
-    other = draw_cases(Term("Test term", "another secret of the same kind"), "spectra", task)[1]
-    assert torch.equal(once[0][0], again[0][0])
-    assert not torch.equal(once[0][0], other[0][0])
+    once, again = (arguments_of(term, task) for _ in range(2))
+    other = arguments_of(Term("Test term", "another secret of the same kind"), task)
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+
+
+def arguments_of(term, task):
+    """Return the images of the first call."""
+    return draw_task(term, "spectra", task).cases.arguments[0][0]
 
 
 def test_inputs_on_which_a_wrong_answer_does_not_show_are_drawn_anew_until_given_up(term):
@@ -323,7 +329,7 @@ def test_inputs_on_which_a_wrong_answer_does_not_show_are_drawn_anew_until_given
     same = Wrong("same", task.reference(term.variant("spectra", task)), "")
     hopeless = replace(task, wrong=lambda variant: [same])
     with pytest.raises(UnluckyInputsError, match="same"):
-        draw_cases(term, "spectra", hopeless)
+        draw_task(term, "spectra", hopeless)
 
 
 def test_an_error_of_the_reference_stops_everything(term):
@@ -331,7 +337,7 @@ def test_an_error_of_the_reference_stops_everything(term):
         return lambda *arguments: 1 / 0
 
     with pytest.raises(ZeroDivisionError):
-        draw_cases(term, "spectra", replace(load("spectra").tasks[0], reference=broken))
+        draw_task(term, "spectra", replace(load("spectra").tasks[0], reference=broken))
 
 
 # What crosses

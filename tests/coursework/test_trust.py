@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import pytest
 from grader import release
 from grader.assignment import load, names
-from grader.draw import draw_cases
-from grader.marks import draw_assignment, mark_submission, mark_task
+from grader.draw import draw_assignment, draw_task
+from grader.marks import mark_submission, mark_task
 from grader.term import Term
 from grader.trust import as_submission, rows_of, run_here
 
@@ -47,10 +47,10 @@ def test_whatever_the_secret_every_wrong_answer_shows_and_every_right_one_is_rig
     for number in range(SECRETS):
         term = Term("Any", f"a secret of this number: {number}")
         for task in assignment.tasks:
-            variant, cases, answers = draw_cases(term, name, task)
-            for function in task.right(variant):
-                values = [("value", function(*arguments)) for arguments in cases]
-                assert mark_task(task, variant, cases, answers, values).points == task.points
+            drawn = draw_task(term, name, task)
+            for function in drawn.exercise.right:
+                values = [("value", function(*each)) for each in drawn.cases.arguments]
+                assert mark_task(task, drawn, values).points == task.points
 
 
 def terms_that_show_every_variant(assignment):
