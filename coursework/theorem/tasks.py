@@ -39,8 +39,23 @@ def lasso(s, gamma, price):
 
 
 def price_of(depth, decay, n_pixels):
-    """Return the price of a frequency."""
+    """Return the price of a frequency, where half of the decay multiplies the squares."""
     return decay * n_pixels ** (-(depth - 1) / depth)
+
+
+def acting(variant, decay):
+    """Return the decay of which half multiplies the squares, as in the course."""
+    return 2 * variant["penalty"] * decay
+
+
+def wrong_factor(variant):
+    """Return by how much the decay is off where the factor of the penalty is mistaken, and why."""
+    if variant["penalty"] == 0.5:
+        return 2.0, "Your decay counts twice as much as it should: the penalty has a factor ½."
+    return 0.5, (
+        "Your decay counts half as much as it should. The course has λ/2 before the sum of "
+        "squares; what does this task have?"
+    )
 
 
 def closed_form_by(variant, *, price=price_of, rule=None, given=None):
@@ -50,7 +65,7 @@ def closed_form_by(variant, *, price=price_of, rule=None, given=None):
 
     def closed_form(s, task, decay, n_pixels):
         gamma = task if given == "gamma" else s * task
-        return rule(s, gamma, price(depth, decay, n_pixels))
+        return rule(s, gamma, price(depth, acting(variant, decay), n_pixels))
 
     return closed_form
 
@@ -67,7 +82,7 @@ def right_closed_form(variant):
         found = []
         for power, asked in zip(s.tolist(), task.tolist(), strict=True):
             gamma = asked if variant["given"] == "gamma" else power * asked
-            price = decay if depth == 1 else decay / math.sqrt(n_pixels)
+            price = acting(variant, decay) / (1 if depth == 1 else math.sqrt(n_pixels))
             low, high = 0.0, 0.0 if power == 0 else gamma / power
             for _ in range(80):
                 middle = (low + high) / 2
@@ -85,6 +100,7 @@ def wrong_closed_forms(variant):
     other = {1: lasso, 2: ridge}[depth]
     confused = {"gamma": "teacher", "teacher": "gamma"}[variant["given"]]
     own = {1: wrong_ridges, 2: wrong_lassos}[depth](variant)
+    off, why = wrong_factor(variant)
     return [
         *own,
         Wrong(
@@ -98,21 +114,22 @@ def wrong_closed_forms(variant):
             "You divide the decay by D. How does the representation cost of depth L depend on D?",
         ),
         Wrong(
-            "price-doubled",
-            closed_form_by(variant, price=lambda *of: 2 * price_of(*of)),
-            "Your price is twice too large: the objective has half of the decay in it, as it has "
-            "half of the squared loss.",
+            "penalty-factor",
+            closed_form_by(variant, price=lambda *of: off * price_of(*of)),
+            why,
         ),
         Wrong(
             "no-decay",
             closed_form_by(variant, price=lambda *_: 0.0),
-            "This is the teacher: nothing of the decay is left in your answer.",
+            "This is the teacher: your answer does not depend on the decay.",
         ),
         Wrong(
             "correlation-or-teacher",
             closed_form_by(variant, given=confused),
-            "Your second argument is mistaken for another quantity. γ is the size of the "
-            "cross-spectrum, |b*| that of the best linear predictor: what lies between them?",
+            {
+                "gamma": "You take γ for the teacher: the power is in it already.",
+                "teacher": "You take |b*| for the correlation γ. What lies between the two?",
+            }[variant["given"]],
         ),
         Wrong(
             "amplitude",
@@ -137,7 +154,8 @@ def wrong_ridges(variant):
         Wrong(
             "clipped",
             closed_form_by(variant, rule=lambda s, g, p: ridge(s, positive(g - p), p)),
-            "You shrink twice: at depth 1 nothing is taken off the correlation.",
+            "You shrink twice: at depth 1 the decay weakens every frequency, and takes nothing off "
+            "the correlation.",
         ),
     ]
 
@@ -196,18 +214,41 @@ def draw_closed_form(generator, variant):
     if variant["depth"] == 2:
         # So that about every third frequency is silent.
         decay = float((s * teacher).quantile(0.4)) * math.sqrt(n_pixels)
-    return s, (s * teacher if variant["given"] == "gamma" else teacher), decay, n_pixels
+    task = s * teacher if variant["given"] == "gamma" else teacher
+    return s, task, decay / acting(variant, 1.0), n_pixels
 
 
-def first_silent_by(variant, *, factor=1.0, price=None, edge="silent", shift=0, cap=True, of=None):
+def fall_of_power(variant, alpha):
+    """Return the exponent with which the power falls."""
+    return {"power": alpha, "amplitude": 2 * alpha}[variant["exponent"]]
+
+
+def fall_of_teacher(variant):
+    """Return the exponent with which the teacher falls."""
+    return {"white": 0, "falling": 1}[variant["teacher"]]
+
+
+def root_of_pixels(decays, n):
+    """Return the price of a frequency at depth 2, for n pixels a side."""
+    return decays / n
+
+
+def correlation_of(power, teacher):
+    """Return what a wave has to do with the targets."""
+    return power * teacher
+
+
+def first_silent_by(
+    variant, *, factor=1.0, price=root_of_pixels, edge="silent", shift=0, cap=True,
+    of=correlation_of,
+):  # fmt: skip
     """Return a function that finds the first silent ring, right unless told otherwise."""
-    of_power = {"power": 1.0, "amplitude": 2.0}[variant["exponent"]]
 
     def first_silent(alpha, teacher, decays, n):
         rings = torch.arange(1, 4 * n + 1, dtype=torch.float64)
-        power = rings ** (-alpha * factor * of_power)
-        gamma = of(power, teacher) if of else teacher * power
-        threshold = (price(decays, n) if price else decays / n)[:, None]
+        power = rings ** -(factor * fall_of_power(variant, alpha))
+        gamma = of(power, teacher * rings ** -fall_of_teacher(variant))
+        threshold = price(acting(variant, decays), n)[:, None]
         margin = 1 + 1e-9 if edge == "silent" else 1 - 1e-9
         silent = gamma <= threshold * margin  # (M, R)
         first = torch.where(silent.any(1), 1 + silent.int().argmax(1), len(rings) + 1)
@@ -220,9 +261,9 @@ def right_first_silent(variant):
     """Write the same with the radius up to which the network listens."""
 
     def first_silent(alpha, teacher, decays, n):
-        exponent = alpha if variant["exponent"] == "power" else 2 * alpha
+        exponent = fall_of_power(variant, alpha) + fall_of_teacher(variant)
         found = []
-        for decay in decays.tolist():
+        for decay in acting(variant, decays).tolist():
             reach = (teacher * n / decay) ** (1 / exponent)
             found.append(min(max(math.ceil(reach * (1 - 1e-10)), 1), n // 2 + 1))
         return torch.tensor(found)
@@ -232,13 +273,14 @@ def right_first_silent(variant):
 
 def wrong_first_silents(variant):
     """List how the first silent ring goes wrong."""
-    wanted = variant["exponent"]
+    wanted, (off, why) = variant["exponent"], wrong_factor(variant)
+    other = {"white": "falling", "falling": "white"}[variant["teacher"]]
     return [
         Wrong(
             "power-or-amplitude",
             first_silent_by(variant, factor={"power": 0.5, "amplitude": 2.0}[wanted]),
-            "You are off by a factor of two in the exponent: α belongs to the "
-            f"{wanted} of the images.",
+            "The power of your images falls with half or twice the exponent it should: α belongs "
+            f"to their {wanted}.",
         ),
         Wrong(
             "last-heard",
@@ -249,7 +291,7 @@ def wrong_first_silents(variant):
         Wrong(
             "one-too-far",
             first_silent_by(variant, shift=1),
-            "You are one ring too far.",
+            "You are one ring too far: the ring before yours is silent already.",
         ),
         Wrong(
             "edge-heard",
@@ -259,8 +301,7 @@ def wrong_first_silents(variant):
         Wrong(
             "pixels-forgotten",
             first_silent_by(variant, price=lambda decays, n: decays),
-            "You compare with λ. The price of a frequency at depth 2 depends on the number of "
-            "pixels.",
+            "Your price is that of a single pixel. At depth 2 it depends on the number of pixels.",
         ),
         Wrong(
             "per-pixel",
@@ -288,6 +329,17 @@ def wrong_first_silents(variant):
             first_silent_by(variant, of=lambda power, teacher: power / teacher),
             "A task that asks for more is heard further, and yours is heard less far.",
         ),
+        Wrong("penalty-factor", first_silent_by(variant, price=lambda d, n: off * d / n), why),
+        Wrong(
+            "other-teacher",
+            first_silent_by({**variant, "teacher": other}),
+            {
+                "white": "Your teacher falls with the radius; that of the task is the same "
+                "everywhere.",
+                "falling": "Your teacher is the same everywhere; that of the task falls with the "
+                "radius, beside the power.",
+            }[variant["teacher"]],
+        ),
     ]
 
 
@@ -295,10 +347,11 @@ def draw_first_silent(generator, variant):
     """Draw decays: one that silences all rings, one that none, some between, one on an edge."""
     n = 4 * whole(generator, 8, 12)
     alpha, teacher = number(generator, 1.4, 2.4), number(generator, 2.0, 4.0)
-    exponent = alpha * {"power": 1.0, "amplitude": 2.0}[variant["exponent"]]
+    exponent = fall_of_power(variant, alpha) + fall_of_teacher(variant)
     rings = [0.7, 0.8 * n, *(whole(generator, 2, n // 2 - 2) + 0.5 for _ in range(5))]
     rings.append(whole(generator, 3, n // 2 - 2))
     decays = torch.tensor([teacher * n * ring**-exponent for ring in rings], dtype=torch.float64)
+    decays /= acting(variant, 1.0)
     return alpha, teacher, decays[torch.randperm(len(rings), generator=generator)], n
 
 
@@ -313,17 +366,21 @@ def solved(x, y, decay, depth=2):
     return found.B[..., 0, 0].abs()
 
 
-def shared(variant):
-    """Return the factor by which two decays act like one."""
-    return math.sqrt(variant["head"])
+def of_the_mean(variant, decay):
+    """Return the decay beside half of the mean square that acts like this one."""
+    return acting(variant, decay) / {"mean": 1, "sum": N_IMAGES}[variant["loss"]]
 
 
-def train_by(variant, factor=None):
+def shared(variant, decay):
+    """Return the decay of both layers, beside half of the mean square, that acts like theirs."""
+    return math.sqrt(variant["head"]) * of_the_mean(variant, decay)
+
+
+def train_by(variant, factor=1.0):
     """Return the convex program in the place of a training, at a multiple of the decay."""
-    factor = shared(variant) if factor is None else factor
 
     def train(x, y, decay, seed):
-        return solved(x, y, factor * decay)
+        return solved(x, y, factor * shared(variant, decay))
 
     return train
 
@@ -353,15 +410,14 @@ def start(seed):
 
 def unconverged_by(variant, steps=30, rate=0.1):
     """Return a training that stops too early."""
+    head = math.sqrt(variant["head"])
 
     def train(x, y, decay, seed):
         weights, known = start(seed), moments(x, y)
         for _ in range(steps):
             _, pulls = pull(weights, *known)
-            decays = (decay, decay * variant["head"])
-            weights = [
-                w - rate * (p + d * w) for w, p, d in zip(weights, pulls, decays, strict=True)
-            ]
+            both = (shared(variant, decay) / head, shared(variant, decay) * head)
+            weights = [w - rate * (p + d * w) for w, p, d in zip(weights, pulls, both, strict=True)]
         return pull(weights, *known)[0]
 
     return train
@@ -389,7 +445,7 @@ def right_train(variant):
 
     def train(x, y, decay, seed):
         covariance, correlation = moments(x, y)
-        price = shared(variant) * decay / SIDE
+        price = shared(variant, decay) / SIDE
         waves = torch.fft.fft2(torch.eye(SIDE**2, dtype=x.dtype).reshape(-1, SIDE, SIDE))
         waves = waves.flatten(1).T / SIDE  # (D, D)
         size = torch.ones(SIDE**2, dtype=x.dtype)
@@ -405,8 +461,20 @@ def right_train(variant):
 
 def wrong_trains(variant):
     """List how training goes wrong."""
-    head, right = variant["head"], shared(variant)
-    wrongs = [
+    off, why = wrong_factor(variant)
+    # A loss that is twice that of the task has the decay count half as much.
+    halves = {
+        0.5: "Your decay counts half as much as it should: the loss has a factor ½ too.",
+        1: "Your decay counts twice as much as it should: compare the factors before loss and "
+        "penalty with those of the task.",
+    }
+    several = {
+        "mean": "Your loss is the sum over images; the task takes their mean, beside which the "
+        "decay counts more.",
+        "sum": "Your loss is the mean over images; the task takes their sum, beside which the "
+        "decay counts less.",
+    }
+    return [
         Wrong(
             "decay-without-price",
             lambda x, y, decay, seed: least_squares_map(x, y),
@@ -425,53 +493,50 @@ def wrong_trains(variant):
             unconverged_by(variant),
             "Your training has not come to rest: its first steps are all that it has done.",
         ),
+        Wrong("penalty-factor", train_by(variant, off), why),
+        Wrong("other-half", train_by(variant, 1 / off), halves[variant["penalty"]]),
         Wrong(
-            "loss-without-half",
-            train_by(variant, right / 2),
-            "Your loss is twice that of the task, which has a factor ½ before the mean.",
-        ),
-        Wrong(
-            "decay-without-half",
-            train_by(variant, right * 2),
-            "Your decay is twice that of the task: its penalty has a factor ½.",
-        ),
-        Wrong(
-            "sum-over-images",
-            train_by(variant, right / N_IMAGES),
-            "You sum the loss over images; the task takes the mean, beside which the decay counts "
-            "more.",
+            "sum-or-mean",
+            train_by(variant, {"mean": 1 / N_IMAGES, "sum": N_IMAGES}[variant["loss"]]),
+            several[variant["loss"]],
         ),
         Wrong(
             "transform-not-unitary",
-            train_by(variant, right * SIDE),
+            train_by(variant, SIDE),
             "Your decay acts on the transfer function of the convolution. The task sums the "
             "squares of the kernel's pixels.",
         ),
         Wrong(
             "depth-1",
-            lambda x, y, decay, seed: solved(x, y, decay, depth=1),
+            lambda x, y, decay, seed: solved(x, y, shared(variant, decay), depth=1),
             "This is a network of one layer. No frequency is silent in it.",
         ),
+        *wrong_heads(variant["head"], variant),
     ]
-    if head > 1:
-        wrongs += [
-            Wrong(
-                "head-like-kernel",
-                train_by(variant, 1.0),
-                f"You charge both layers with λ. The head pays {head} times as much.",
-            ),
-            Wrong(
-                "kernel-like-head",
-                train_by(variant, head),
-                f"You charge both layers with {head} λ. The kernel pays λ.",
-            ),
-            Wrong(
-                "mean-of-decays",
-                train_by(variant, (1 + head) / 2),
-                "You charge both layers with the mean of their decays. Train them with their own.",
-            ),
-        ]
-    return wrongs
+
+
+def wrong_heads(head, variant):
+    """List what goes wrong where the head pays more than the kernel."""
+    if head == 1:
+        return []
+    paid = math.sqrt(head)
+    return [
+        Wrong(
+            "head-like-kernel",
+            train_by(variant, 1 / paid),
+            f"You charge both layers with λ. The head pays {head} times as much.",
+        ),
+        Wrong(
+            "kernel-like-head",
+            train_by(variant, paid),
+            f"You charge both layers with {head} λ. The kernel pays λ.",
+        ),
+        Wrong(
+            "mean-of-decays",
+            train_by(variant, (1 + head) / 2 / paid),
+            "You charge both layers with the mean of their decays. Train them with their own.",
+        ),
+    ]
 
 
 def draw_train(generator, variant):
@@ -483,20 +548,25 @@ def draw_train(generator, variant):
     teacher = torch.randn(SIDE, SIDE, generator=generator, dtype=torch.float64) / SIDE
     noise = torch.randn(N_IMAGES, generator=generator, dtype=torch.float64)
     y = (x * teacher).sum((1, 2)) + 0.3 * noise
-    return x, y, number(generator, 0.05, 0.08) / shared(variant), whole(generator, 0, 99)
+    decay = number(generator, 0.05, 0.08) / shared(variant, 1.0)
+    return x, y, decay, whole(generator, 0, 99)
 
 
 TASKS = [
     Task(
         "closed_form", 5, draw_closed_form, closed_form_by, wrong_closed_forms, right_closed_form,
-        variants=choices(depth=(1, 2), given=("gamma", "teacher")),
+        variants=choices(depth=(1, 2), given=("gamma", "teacher"), penalty=(0.5, 1)),
     ),
     Task(
         "first_silent", 3, draw_first_silent, first_silent_by, wrong_first_silents,
-        right_first_silent, variants=choices(exponent=("power", "amplitude")),
+        right_first_silent,
+        variants=choices(
+            exponent=("power", "amplitude"), teacher=("white", "falling"), penalty=(0.5, 1)
+        ),
     ),
     Task(
         "train", 4, draw_train, train_by, wrong_trains, right_train,
-        variants=choices(head=(1, 9)), n_cases=2, rtol=1e-2, seconds=60,
+        variants=choices(head=(1, 9), loss=("mean", "sum"), penalty=(0.5, 1)),
+        n_cases=2, rtol=1e-2, seconds=60,
     ),
 ]  # fmt: skip
