@@ -13,7 +13,7 @@ coursework: INTO ?= _build/coursework
 grade: INTO ?= _build/graded
 
 .DEFAULT_GOAL := help
-.PHONY: help book test site-test linkcheck bench notebooks format pdf quizzes figures coursework grade lock lint clean
+.PHONY: help book test site-test linkcheck bench notebooks format pdf quizzes slides figures coursework grade lock lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -32,6 +32,9 @@ pdf: $(READY)  ## print the built book into _build/pdf/freqsense.pdf
 
 quizzes: $(READY)  ## write the checks of the pages as Moodle XML and QTI 2.1 into _build/quizzes
 	$(BIN)/python tools/quizzes.py
+
+slides: $(READY)  ## make slides of each core page of the built book, in _build/slides
+	$(BIN)/python tools/slides.py
 
 linkcheck: $(READY)  ## ask every address that the book links to whether it is still there
 	$(BIN)/jupyter-book build . --builder linkcheck
