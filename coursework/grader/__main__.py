@@ -2,17 +2,18 @@
 
 import argparse
 import sys
+from pathlib import Path
 
-from . import exports
-from .grade import WrongFolderError, grade_folder, write_coursework
+from . import exports, report
+from .grade import grade_folder, write_coursework
 from .sandbox import NoSandboxError
+from .submissions import WrongFolderError, list_some
+from .tables import TableError
 from .term import TermError, read_term
 from .trust import trust_rows, write_trust
 
 # Each of these is said in one line; another error is a fault of ours.
-EXPECTED = (
-    TermError, WrongFolderError, NoSandboxError, exports.ColumnError, FileNotFoundError, ValueError
-)  # fmt: skip
+EXPECTED = (TermError, WrongFolderError, NoSandboxError, TableError, OSError)
 
 
 def main(arguments=None):
@@ -25,9 +26,15 @@ def main(arguments=None):
         command.add_argument("--term", required=True, metavar="FILE")
         command.add_argument("--into", required=True, metavar="FOLDER")
     grade.add_argument("folder")
-    grade.add_argument("--assignment")
+    grade.add_argument("--assignment", metavar="NAME", help="which, where the notebooks don't tell")
     grade.add_argument("--trust-students", action="store_true", help="grade without a sandbox")
-    grade.add_argument("--fill", nargs=3, metavar=("CSV", "STUDENTS", "GRADES"))
+    grade.add_argument(
+        "--fill",
+        nargs=3,
+        metavar=("CSV", "STUDENTS", "GRADES"),
+        help="copy a CSV of Canvas or Moodle, with totals in the column GRADES of the students "
+        "that the column STUDENTS names",
+    )
     try:
         return {"coursework": run_coursework, "grade": run_grade}[
             (told := parser.parse_args(arguments)).command
@@ -50,22 +57,42 @@ def run_coursework(told):
 def run_grade(told):
     """Grade a folder and say in short what came out."""
     term = read_term(told.term)
-    if told.fill:
-        exports.read_table(told.fill[0], told.fill[1:])
+    roster = exports.read_roster(*told.fill) if told.fill else None
     assignment, graded, notes = grade_folder(
-        told.folder, term, told.into, assignment=told.assignment, trusted=told.trust_students
+        told.folder,
+        term,
+        told.into,
+        assignment=told.assignment,
+        trusted=told.trust_students,
+        roster=roster,
     )
-    for note in notes:
-        print(note)
-    if told.fill:
-        path, students, grades = told.fill
-        marks = {each.student: sum(mark.points for mark in marks) for each, marks, _ in graded}
-        missing = exports.fill_column(
-            path, f"{told.into}/filled.csv", marks, student_column=students, grade_column=grades
-        )
-        print(*(f"{name} is not in {path}" for name in missing), sep="\n")
-    print(f"{assignment.name}: {len(graded)} submissions graded into {told.into}")
+    print(*summarise(assignment, graded, Path(told.into) / assignment.name), sep="\n")
+    print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
     return 0
+
+
+def summarise(assignment, graded, target):
+    """Say what came out, and where to look first."""
+    of = sum(task.points for task in assignment.tasks)
+    yield (
+        f"{assignment.name}: {len(graded)} graded, mean {report.mean_points(graded):.1f} of {of} "
+        f"points for functions"
+    )
+    problems = [f"{each.student} ({each.problem})" for each, _, _ in graded if each.problem]
+    if problems:
+        yield f"{len(problems)} could not be graded: {list_some(problems)}"
+    counts = [
+        (number, task.name, what, message)
+        for task in assignment.tasks
+        for what, message, number in report.count_messages(task, graded)
+        if what not in (report.RIGHT, report.OTHER)
+    ]
+    if counts:
+        number, task, what, message = max(counts, key=lambda each: each[0])
+        yield f"most common mistake: {what} in {task}, {number} of {len(graded)}: {message}"
+    yield f"look first at {target / 'class.html'}"
+    for question in assignment.questions:
+        yield f"to be read: {target / 'questions' / question.name}.html, filled into the .csv"
 
 
 if __name__ == "__main__":

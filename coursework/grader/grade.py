@@ -2,34 +2,38 @@
 
 import os
 import shutil
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 from tqdm import tqdm
 
-from . import exports, release, report, sandbox
+from . import exports, questions, release, report, sandbox, tables
 from .assignment import folder_of, load, names
 from .draw import draw_assignment
 from .marks import mark_submission
 from .run import require_run
-from .submissions import find_submissions
+from .submissions import WrongFolderError, find_submissions
 
 
-class WrongFolderError(ValueError):
-    """A folder in which nothing can be graded."""
+def grade_folder(folder, term, target, *, assignment=None, trusted=False, roster=None):
+    """Grade every notebook below a folder into another; return what was graded, and notes.
 
-
-def grade_folder(folder, term, target, *, assignment=None, trusted=False):
-    """Grade every notebook below a folder into another; return what was graded."""
+    Whatever a teacher may have to change is found before the first notebook runs.
+    """
+    check_places(Path(folder), Path(target), assignment)
     if not trusted:
         sandbox.require_sandbox()
-    require_run(trusted=trusted)
-    submissions, notes = find_submissions(folder)
-    if not submissions:
-        raise WrongFolderError(f"{folder} holds no notebook (.ipynb)")
-    assignment = load(assignment or guess_assignment(submissions))
+    found, notes = find_submissions(folder)
+    every = [each for rivals in found.values() for each in rivals]
+    assignment = load(assignment or guess_assignment(every))
+    submissions = choose_all(found, assignment.name)
+    target = Path(target) / assignment.name
+    notes += questions.check_questions(target / "questions", assignment, term, submissions)
+    rows = exports.match(roster, submissions) if roster else {}
     drawn = draw_assignment(term, assignment.name, assignment.tasks)
+    require_run(trusted=trusted)
 
     def mark(submission):
         return submission, *mark_submission(submission, assignment.tasks, drawn, trusted=trusted)
@@ -37,38 +41,101 @@ def grade_folder(folder, term, target, *, assignment=None, trusted=False):
     # Each waits for a process of its own, so threads suffice.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         graded = list(tqdm(pool.map(mark, submissions), total=len(submissions), unit="notebook"))
-    write_reports(Path(target), assignment, term, graded)
+    read = write_reports(target, assignment, term, graded)
+    if roster:
+        totals = {each.student: report.total_of(each.student, m, read) for each, m, _ in graded}
+        exports.fill_column(roster, target / "filled.csv", totals, rows)
+        notes += exports.tell_unmatched(roster, submissions, rows)
+    if unread := report.count_unread(assignment, graded, read):
+        notes.append(
+            f"{unread} of {len(graded)} students: not all answers are read, totals will rise"
+        )
     return assignment, graded, notes
 
 
+def check_places(folder, target, assignment):
+    """Raise where a folder or a name cannot be what it is given for."""
+    if assignment and assignment not in names():
+        raise WrongFolderError(
+            f"there is no assignment {assignment!r}; there are {', '.join(names())}"
+        )
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    outer, inner = folder.resolve(), target.resolve()
+    if outer == inner or outer in inner.parents:
+        raise WrongFolderError(
+            f"{target} lies in {folder}: what is written would be handed in next time"
+        )
+    place = next(each for each in (inner, *inner.parents) if each.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise WrongFolderError(f"{target} cannot be written: {place} is no folder for it")
+
+
 def write_reports(target, assignment, term, graded):
-    """Write all pages and tables; points that a person has filled in are counted."""
-    target.mkdir(parents=True, exist_ok=True)
+    """Write all pages and tables; return the points that a person has filled in, which count."""
+    submissions = [submission for submission, _, _ in graded]
     report.write_questions(target / "questions", assignment, term, graded)
-    read = report.read_questions(target / "questions", assignment, term, graded)
+    read = questions.read_questions(target / "questions", assignment, term, submissions)
     for submission, marks, errors in graded:
-        report.write_feedback(target / "feedback", assignment, submission, marks, errors, read)
+        report.write_feedback(
+            target / "feedback", assignment, term, submission, marks, errors, read
+        )
+        given = [
+            (question.title, points, question.points, comment)
+            for question in assignment.questions
+            for points, comment in filter(None, [read[question.name].get(submission.student)])
+        ]
         place = target / "gradescope" / report.file_name(submission.student)
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "results.json").write_text(exports.gradescope_results(marks), encoding="utf-8")
+        tables.write_whole(place / "results.json", exports.gradescope_results(marks, given))
     report.write_grades(target / "grades.csv", assignment, graded, read)
-    report.write_class_report(target / "class.html", assignment.tasks, graded)
+    report.write_class_report(target / "class.html", assignment, term, graded, read)
+    return read
+
+
+def functions_of():
+    """Map each assignment to the functions that it asks for."""
+    return {name: [task.name for task in load(name).tasks] for name in names()}
+
+
+def tell_assignment(submission, asked):
+    """Name the assignment of whose functions a notebook defines the most; None if none does."""
+    code = "\n".join(submission.code)
+    scores = {name: sum(f"def {each}(" in code for each in asked[name]) for name in asked}
+    best = max(scores.values(), default=0)
+    found = [name for name, score in scores.items() if score == best > 0]
+    return found[0] if len(found) == 1 else None
 
 
 def guess_assignment(submissions):
-    """Find the one assignment whose functions the notebooks define."""
-    code = "\n".join(source for each in submissions for source in each.code)
-    scores = {
-        name: sum(f"def {task.name}(" in code for task in load(name).tasks) for name in names()
-    }
-    best = max(scores.values(), default=0)
-    found = [name for name, score in scores.items() if score == best]
-    if best == 0 or len(found) > 1:
+    """Find the assignment that most notebooks are of."""
+    asked = functions_of()
+    counts = Counter(filter(None, (tell_assignment(each, asked) for each in submissions)))
+    best = [name for name, count in counts.items() if count == max(counts.values())]
+    if len(best) != 1:
         raise WrongFolderError(
             f"the notebooks do not tell which assignment they are: say ASSIGNMENT=, one of "
             f"{', '.join(names())}"
         )
-    return found[0]
+    return best[0]
+
+
+def choose_all(found, assignment):
+    """Choose a notebook of each student; one of another assignment becomes a problem in words."""
+    asked = functions_of()
+    return [choose(rivals, assignment, asked) for rivals in found.values()]
+
+
+def choose(rivals, assignment, asked):
+    """Choose the newest notebook that may be of the assignment, and say so if there are several."""
+    told = [tell_assignment(each, asked) for each in rivals]
+    ranks = [(other == assignment, other is None, number) for number, other in enumerate(told)]
+    number = max(ranks)[-1]
+    chosen, other = rivals[number], told[number]
+    if other not in (None, assignment):
+        chosen.problem = f"this is a notebook of {other}, not of {assignment}"
+    if len(rivals) > 1:
+        chosen.notes.append(f"{len(rivals)} files were handed in; {chosen.path.name} was graded")
+    return chosen
 
 
 def write_coursework(term, target):

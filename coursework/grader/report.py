@@ -1,177 +1,172 @@
 """What teachers and students read: marks as CSV, a feedback page each, answers to be read."""
 
-import csv
-import html
+import hashlib
 import re
+import shutil
 from collections import Counter
+from importlib.resources import files
+from pathlib import Path
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 sans-serif; margin: 2rem auto; max-width: 48rem; padding: 0 1rem; }}
-table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ border-bottom: 1px solid #bbb; padding: .4rem; text-align: left; vertical-align: top; }}
-pre {{ background: #f3f3f3; overflow-x: auto; padding: .6rem; white-space: pre-wrap; }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
-NO_ANSWER = "(no answer found)"
+import jinja2
+from markupsafe import Markup, escape
+
+from . import answers, questions, tables
+
+# Students' texts go through it, so it escapes all of them.
+PAGES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "pages"), autoescape=True,
+    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+)  # fmt: skip
+CODE = re.compile(r"`([^`\n]+)`")
+MATHJAX = "mathjax/tex-svg-full.js"
+SAFE_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,60}[a-z0-9])?")
+HASHED = re.compile(r"-[0-9a-f]{16}$")
+RIGHT, OTHER = "right", "something else"
 
 
-def write_page(path, title, body):
-    """Write one HTML page; ``body`` is HTML already."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(PAGE.format(title=html.escape(title), body=body), encoding="utf-8")
+def write_page(path, template, **told):
+    """Write one HTML page."""
+    tables.write_whole(path, PAGES.get_template(f"{template}.html").render(told))
 
 
-def table(head, rows):
-    """Return an HTML table of texts."""
-    cells = [[html.escape(str(cell)) for cell in row] for row in rows]
-    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
-    return f"<table><tr>{top}</tr>{lines}</table>"
+def with_code(message):
+    """Set what a message puts between backticks as code.
+
+    >>> with_code("not `a<b` but < `c")
+    Markup('not <code>a&lt;b</code> but &lt; `c')
+    """
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(message))))
 
 
-def write_feedback(folder, assignment, submission, marks, cell_errors, read):
-    """Write what one student is told."""
-    total, of = sum(mark.points for mark in marks), sum(mark.of for mark in marks)
-    rows = [(mark.task, f"{mark.points} of {mark.of}", mark.message) for mark in marks]
-    for question in assignment.questions:
-        points, comment = read[question.name].get(submission.student, ("not read yet", ""))
-        rows.append((question.title, f"{points} of {question.points}", comment))
-    body = f"<h1>{html.escape(assignment.name)}: {html.escape(submission.student)}</h1>"
-    body += f"<p>{total} of {of} points for functions; a person reads the other answers.</p>"
-    body += table(("task", "points", "what was seen"), rows)
-    if submission.notes:
-        body += "".join(f"<p>{html.escape(note)}.</p>" for note in submission.notes)
-    if cell_errors:
-        told = [(f"{number + 1}", error) for number, error in sorted(cell_errors.items())]
-        body += "<h2>Cells that stopped</h2>" + table(("code cell", "error"), told)
-    write_page(folder / f"{file_name(submission.student)}.html", assignment.name, body)
+PAGES.filters["with_code"] = with_code
 
 
 def file_name(student):
-    """Make a name of a student's that any disk takes."""
-    return re.sub(r"[^\w.-]+", "_", student)[:100]
+    """Make a name of a student's that any disk takes, and that no other student has.
+
+    Whatever is not kept as it is gets a number from all of the name, and no name that is kept
+    ends in such a number.
+
+    >>> file_name("ada"), file_name("a_b"), file_name("a b")
+    ('ada', 'a_b', 'a_b-c8687a08aa5d6ed2')
+    """
+    if SAFE_NAME.fullmatch(student) and not HASHED.search(student):
+        return student
+    number = hashlib.sha256(student.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    return f"{re.sub(r'[^a-zA-Z0-9.-]+', '_', student)[:60]}-{number}"
+
+
+def title_of(assignment):
+    """Return the title of an assignment, which is the first heading of its notebook."""
+    found = re.search(r"^# (.+)$", assignment.source, re.MULTILINE)
+    return found[1] if found else assignment.name
+
+
+def total_of(student, marks, read):
+    """Add the points for functions and those that a person has given."""
+    given = [of[student][0] for of in read.values() if student in of]
+    return sum(mark.points for mark in marks) + sum(given)
+
+
+def count_unread(assignment, graded, read):
+    """Count the students of whom an answer is still to be read."""
+    return sum(
+        any(submission.student not in read[question.name] for question in assignment.questions)
+        for submission, _, _ in graded
+    )
 
 
 def write_grades(path, assignment, graded, read):
     """Write one row a student: points a task, those that a person has given, their sum."""
     names = [task.name for task in assignment.tasks]
-    questions = [question.name for question in assignment.questions]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["student", *names, *questions, "total", "note"])
-        for submission, marks, _ in graded:
-            points = [mark.points for mark in marks]
-            given = [read[name].get(submission.student, ("", ""))[0] for name in questions]
-            total = sum(points) + sum(each for each in given if each != "")
-            row = [submission.student, *points, *given, total, submission.problem or ""]
-            writer.writerow([guard(cell) for cell in row])
+    asked = [question.name for question in assignment.questions]
+    rows = [["student", *names, *asked, "total", "note"]]
+    for submission, marks, _ in graded:
+        student = submission.student
+        points = [mark.points for mark in marks]
+        given = [read[name].get(student, ("", ""))[0] for name in asked]
+        total = total_of(student, marks, read)
+        rows.append([student, *points, *given, total, submission.problem or ""])
+    tables.write_table(path, [[tables.guard(cell) for cell in row] for row in rows])
 
 
-def read_questions(folder, assignment, term, graded):
-    """Return what a person has filled in: of each question, points and comment by student."""
-    return {
-        question.name: read_question(folder / f"{question.name}.csv", question, term, graded)
-        for question in assignment.questions
-    }
-
-
-def read_question(path, question, term, graded):
-    """Return points and comment of the students whose row holds a number."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = {row[0]: row[1:] for row in list(csv.reader(file))[1:] if row}
-    found = {}
-    for submission, _, _ in graded:
-        *cells, comment = rows.get(code_of(term, question, submission), ["", ""])
-        numbers = [as_points(cell, path) for cell in cells if cell.strip()]
-        if numbers:
-            found[submission.student] = (sum(numbers), comment)
-    return found
-
-
-def as_points(cell, path):
-    """Read the points that a person has written into a cell."""
-    try:
-        points = float(cell.replace(",", "."))
-    except ValueError:
-        raise ValueError(f"{path}: expected points, got {cell!r}") from None
-    return int(points) if points == int(points) else points
-
-
-def guard(cell):
-    """Keep a spreadsheet from taking a student's name for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@" and cell else cell
-
-
-def write_class_report(path, tasks, graded):
-    """Write how often each misconception was met."""
-    counts = Counter(
-        (mark.task, mark.misconception or ("right" if mark.points else "something else"))
-        for _, marks, _ in graded
-        for mark in marks
+def write_feedback(folder, assignment, term, submission, marks, cell_errors, read):
+    """Write what one student is told."""
+    student = submission.student
+    given = [(each, *read[each.name].get(student, (None, ""))) for each in assignment.questions]
+    write_page(
+        folder / f"{file_name(student)}.html",
+        "feedback",
+        title=title_of(assignment),
+        term=term.name,
+        submission=submission,
+        marks=marks,
+        given=given,
+        total=total_of(student, marks, read),
+        of=sum(mark.of for mark in marks),
+        left=sum(question.points for question, points, _ in given if points is None),
+        cell_errors=sorted(cell_errors.items()),
     )
-    rows = [
-        (task.name, what, n, f"{n / max(1, len(graded)):.0%}")
-        for task in tasks
-        for (name, what), n in counts.most_common()
-        if name == task.name
-    ]
-    body = f"<h1>{len(graded)} submissions</h1>" + table(
-        ("task", "seen", "students", "share"), rows
+
+
+def count_messages(task, graded):
+    """Count what was seen of a task; return (what, message, how many), the most common first."""
+    marks = [mark for _, marks, _ in graded for mark in marks if mark.task == task.name]
+    counts = Counter(mark.misconception or (RIGHT if mark.points else OTHER) for mark in marks)
+    messages = {mark.misconception: mark.message for mark in marks if mark.misconception}
+    others = Counter(mark.message for mark in marks if not (mark.misconception or mark.points))
+    if others:
+        messages[OTHER] = f"Most often: {others.most_common(1)[0][0]}"
+    ordered = sorted(counts.items(), key=lambda pair: (pair[0] != RIGHT, -pair[1], pair[0]))
+    return [(what, messages.get(what, ""), number) for what, number in ordered]
+
+
+def write_class_report(path, assignment, term, graded, read):
+    """Write how often each misconception was met, and what is still to be done."""
+    write_page(
+        path,
+        "class",
+        title=title_of(assignment),
+        term=term.name,
+        graded=graded,
+        mean=mean_points(graded),
+        of=sum(task.points for task in assignment.tasks),
+        problems=[(each.student, each.problem) for each, _, _ in graded if each.problem],
+        tasks=[(task, count_messages(task, graded)) for task in assignment.tasks],
+        questions=[(each, len(read[each.name])) for each in assignment.questions],
     )
-    write_page(path, "Class report", body)
 
 
-def answer_to(question, submission):
-    """Find a student's answer to a question: what follows its mark in a cell of text."""
-    mark = f"**Answer {question.name}:**"
-    found = [text.split(mark, 1)[1].strip() for text in submission.text if mark in text]
-    return next(filter(None, found), NO_ANSWER)
+def mean_points(graded):
+    """Return the mean of the points for functions."""
+    return sum(mark.points for _, marks, _ in graded for mark in marks) / max(1, len(graded))
 
 
 def write_questions(folder, assignment, term, graded):
     """Write a page of anonymous answers a question, and a CSV to fill in beside it."""
     for question in assignment.questions:
         coded = sorted(
-            (code_of(term, question, submission), submission) for submission, _, _ in graded
+            ((questions.code_of(term, question, each), each) for each, _, _ in graded),
+            key=lambda pair: pair[0],
         )
-        body = f"<h1>{html.escape(question.title)}</h1>" + table(("points", "for"), question.rubric)
-        for code, submission in coded:
-            body += f"<h2>{code}</h2><pre>{html.escape(answer_to(question, submission))}</pre>"
-        write_page(folder / f"{question.name}.html", question.title, body)
-        fill_up(folder / f"{question.name}.csv", question, [code for code, _ in coded])
+        told = [
+            (code, Markup(answers.answer_to(question, assignment, each))) for code, each in coded
+        ]
+        write_page(
+            folder / f"{question.name}.html",
+            "question",
+            title=title_of(assignment),
+            term=term.name,
+            question=question,
+            answers=told,
+            mathjax=MATHJAX,
+        )
+        questions.fill_up(folder / f"{question.name}.csv", question, [code for code, _ in coded])
+    if assignment.questions:
+        copy_mathjax(folder / MATHJAX)
 
 
-def code_of(term, question, submission):
-    """Return the code under which an answer is read: the order of codes tells no name."""
-    return f"{term.number(question.name, submission.student) % 16**8:08x}"
-
-
-def fill_up(path, question, codes):
-    """Write the CSV of a question; what a person has written into it stays."""
-    head = [
-        "code",
-        *(f"{points}: {for_what[:40]}" for points, for_what in question.rubric),
-        "comment",
-    ]
-    kept = {}
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            kept = {row[0]: row for row in list(csv.reader(file))[1:] if row}
-    blank = [""] * (len(head) - 1)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        # A row of somebody whose file is gone today stays too.
-        for code in [*codes, *(code for code in kept if code not in codes)]:
-            writer.writerow(kept.get(code, [code, *blank]))
+def copy_mathjax(target):
+    """Put the program that sets formulas beside the pages, which then need no network."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(files("sphinx-mathjax-offline") / "static" / MATHJAX, target)

@@ -1,65 +1,155 @@
 """What students have handed in: which files there are, whose they are, and what cells they hold."""
 
 import json
+import os
 import re
+import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 LARGEST = 20_000_000  # bytes of a notebook
 COPY = re.compile(r"^(?P<stem>.*?) ?\((?P<number>\d+)\)$")
+# lovelaceada_LATE_12345_67890_spectra-1: the student's number in Canvas, and that of the file.
+CANVAS = re.compile(r"^(?P<name>[^_\sA-Z]+)_(?:LATE_)?(?P<number>\d+)_(?P<file>\d+)_.")
+# Ada Lovelace_123456_assignsubmission_file_: a folder, or the start of a file's name.
+MOODLE = re.compile(r"^(?P<name>.+?)_(?P<number>\d+)_assignsubmission_file")
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+LISTED = 3  # names in a note
 # A line for the notebook program rather than for Python.
 MAGIC = re.compile(r"^\s*[%!?]|^\s*\w+\?\s*$")
 
 
+class WrongFolderError(ValueError):
+    """A folder in which nothing can be graded."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a file is: a name, what else a teacher's list may call it, and which file is newer."""
+
+    student: str
+    keys: tuple[str, ...] = ()
+    order: int = 0
+
+
 @dataclass
 class Submission:
-    """One student's notebook: the sources of its cells, or why it cannot be read."""
+    """One student's notebook: the sources of its code cells, or why it cannot be read."""
 
     student: str
     path: Path
     code: list = field(default_factory=list)
-    text: list = field(default_factory=list)
     problem: str | None = None
     notes: list = field(default_factory=list)
+    keys: tuple[str, ...] = ()
 
 
 def find_submissions(folder):
-    """Return a submission a student, by name, and notes on files that are none."""
+    """Return every notebook by student, the newest last, and notes on files that are none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    notes, newest = [], {}
-    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
-        if path.is_symlink() or not path.is_file():
-            notes.append(f"{path.name}: not a plain file, left out")
-        elif path.suffix.lower() != ".ipynb":
-            notes.append(f"{path.name}: not a notebook, left out")
-        else:
-            student, copy = owner(path, folder)
-            rivals = newest.setdefault(student, [])
-            rivals.append((copy, path.stat().st_mtime, path))
-    return [choose(student, rivals) for student, rivals in sorted(newest.items())], notes
+    paths, notes = find_notebooks(folder)
+    owners = owners_of(paths, folder)
+    by_student = {}
+    for path in sorted(paths, key=lambda path: (owners[path].order, path.stat().st_mtime, path)):
+        owner = owners[path]
+        each = read_submission(owner.student, path)
+        each.keys = owner.keys
+        by_student.setdefault(owner.student, []).append(each)
+    return dict(sorted(by_student.items())), notes
 
 
-def owner(path, folder):
-    """Name the student of a file: its folder, or its name without the mark of a second download.
+def find_notebooks(folder):
+    """List the notebooks below a folder, and what else is there, in notes."""
+    left_out, notebooks = {}, []
+    for path in sorted(folder.rglob("*")):
+        reason = reason_to_leave_out(path, path.relative_to(folder))
+        if reason:
+            left_out.setdefault(reason, []).append(str(path.relative_to(folder)))
+        elif not path.is_dir():
+            notebooks.append(path)
+    notes = [f"{list_some(names)}: {reason}, left out" for reason, names in left_out.items()]
+    if not notebooks:
+        raise WrongFolderError("; ".join([f"{folder} holds no notebook (.ipynb)", *notes]))
+    refuse_one_folder_of_many(notebooks, folder)
+    return notebooks, notes
 
-    >>> owner(Path("all/ada (2).ipynb"), Path("all")), owner(Path("all/bob/x.ipynb"), Path("all"))
-    (('ada', 2), ('bob', 0))
+
+def reason_to_leave_out(path, place):
+    """Say why a file is none that was handed in."""
+    if path.is_symlink() or not (path.is_file() or path.is_dir()):
+        return "not a plain file"
+    if path.is_dir():
+        return None
+    if any(part.startswith(".") or part == "__MACOSX" for part in place.parts):
+        return "hidden"
+    if path.suffix.lower() in ARCHIVES:
+        return "an archive, which you unpack first if it holds work"
+    return None if path.suffix.lower() == ".ipynb" else "not a notebook"
+
+
+def list_some(names):
+    """Name some of many.
+
+    >>> list_some(["a", "b"]), list_some(list("abcde"))
+    ('a, b', 'a, b, c and 2 more')
     """
-    found = COPY.match(path.stem)
-    stem, copy = (found["stem"], int(found["number"])) if found else (path.stem, 0)
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def refuse_one_folder_of_many(notebooks, folder):
+    """Raise where a whole class would be taken for one student."""
+    tops = {path.relative_to(folder).parts[0] for path in notebooks}
+    (top, *others) = tops
+    if len(notebooks) > 1 and not others and not MOODLE.match(top):
+        raise WrongFolderError(
+            f"all {len(notebooks)} notebooks lie in {folder / top}, which would be one student: "
+            f"grade that folder"
+        )
+
+
+def owners_of(paths, folder):
+    """Tell whose each file is.
+
+    Names of Canvas hold a number that no two files share; where two do, they only look alike.
+    """
+    found = [CANVAS.match(path.stem) for path in paths]
+    files = Counter(match["file"] for match in found if match)
+    canvas = max(files.values(), default=0) == 1
+    return {path: owner(path, folder, canvas=canvas) for path in paths}
+
+
+def owner(path, folder, *, canvas=True):
+    """Tell whose a file is by its folder, or by its name without the mark of a second download.
+
+    >>> owner(Path("all/ada (2).ipynb"), Path("all"))
+    Owner(student='ada', keys=(), order=2)
+    >>> owner(Path("all/bob/x.ipynb"), Path("all")).student
+    'bob'
+    >>> owner(Path("all/lovelaceada_LATE_123_4567_spectra-1.ipynb"), Path("all"))
+    Owner(student='lovelaceada 123', keys=('123',), order=4567)
+    >>> owner(Path("all/Ada Lovelace_123_assignsubmission_file_/x.ipynb"), Path("all"))
+    Owner(student='Ada Lovelace 123', keys=('participant 123', 'Ada Lovelace'), order=0)
+    """
+    copied = COPY.match(path.stem)
+    stem, copy = (copied["stem"], int(copied["number"])) if copied else (path.stem, 0)
     parts = path.relative_to(folder).parts
-    return (parts[0] if len(parts) > 1 else stem), copy
+    name = plain(parts[0] if len(parts) > 1 else stem)
+    if found := MOODLE.match(name):
+        keys = (f"participant {found['number']}", found["name"])
+        return Owner(f"{found['name']} {found['number']}", keys, copy)
+    if canvas and len(parts) == 1 and (found := CANVAS.match(name)):
+        return Owner(f"{found['name']} {found['number']}", (found["number"],), int(found["file"]))
+    return Owner(name, (), copy)
 
 
-def choose(student, rivals):
-    """Read the newest of a student's files, and say so where there are several."""
-    *_, (_, _, path) = sorted(rivals)
-    submission = read_submission(student, path)
-    if len(rivals) > 1:
-        submission.notes.append(f"{len(rivals)} files were handed in; {path.name} was graded")
-    return submission
+def plain(name):
+    """Write a name in one way: some disks take é for two characters, some names are no text."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return unicodedata.normalize("NFC", text).strip() or "(no name)"
 
 
 def read_submission(student, path):
@@ -69,20 +159,31 @@ def read_submission(student, path):
         submission.problem = f"the file has {path.stat().st_size / 1e6:.0f} MB, more than 20"
         return submission
     try:
-        cells = json.loads(path.read_text(encoding="utf-8-sig"))["cells"]
-        for cell in cells:
-            source = cell["source"]
-            source = source if isinstance(source, str) else "".join(source)
-            parts = submission.code if cell["cell_type"] == "code" else submission.text
-            parts.append(source)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        cells = read_cells(path)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         submission.problem = "the file is not a Jupyter notebook"
-        submission.code.clear()
         return submission
-    submission.code = [without_magics(source) for source in submission.code]
+    submission.code = [without_magics(each["source"]) for each in cells if is_code(each)]
     if not any(source.strip() for source in submission.code):
         submission.problem = "the notebook holds no code"
     return submission
+
+
+def read_cells(path):
+    """Return the cells of a notebook, each with its source as one text."""
+    cells = json.loads(path.read_text(encoding="utf-8-sig"))["cells"]
+    return [{**cell, "source": as_text(cell["source"]), "cell_type": cell["cell_type"]}
+            for cell in cells]  # fmt: skip
+
+
+def as_text(source):
+    """Join the lines of a text, which notebooks store as one or as many."""
+    return source if isinstance(source, str) else "".join(source)
+
+
+def is_code(cell):
+    """Tell whether a cell holds code."""
+    return cell["cell_type"] == "code"
 
 
 def without_magics(source):

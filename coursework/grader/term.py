@@ -46,6 +46,8 @@ def read_term(path):
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TermError(f"there is no file {path}; coursework/term.toml is an example") from None
+    except OSError as error:
+        raise TermError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TermError(f"{path} is not TOML: {error}") from None
     unknown = set(told) - {"name", "secret", "secret_variable"}
@@ -57,6 +59,8 @@ def read_term(path):
 def read_secret(told, path):
     """Return the secret of a term, which must be long enough not to be guessed."""
     variable = told.get("secret_variable")
+    if variable and variable not in os.environ:
+        raise TermError(f"the variable {variable}, which {path} names, is not set")
     secret = os.environ.get(variable, "") if variable else told.get("secret", "")
     if not isinstance(secret, str) or len(secret) < SHORTEST_SECRET:
         place = f"the variable {variable}" if variable else f"{path}"

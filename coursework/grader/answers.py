@@ -1,0 +1,173 @@
+"""The answers that a person reads, as HTML: Markdown, formulas and pictures, and no more.
+
+Students may write anything: raw HTML is shown as text, and no picture comes from elsewhere.
+"""
+
+import base64
+import html
+import io
+import re
+
+from markdown_it import MarkdownIt
+from mdit_py_plugins.amsmath import amsmath_plugin
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from PIL import Image
+
+from .submissions import as_text, is_code, read_cells
+
+NO_ANSWER = "(no answer found)"
+MARK = re.compile(r"^\*\*Answer ([\w-]+):\*\*", re.MULTILINE)
+PICTURES = 6  # of an answer
+ANSWER = 20_000  # characters of a cell of text
+TEXT = 4000  # characters of a cell of code, or of what it has printed
+PICTURE_BYTES = 2_000_000
+PICTURE_PIXELS = 25_000_000
+FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg"}
+# What a reader cannot decode, or will not.
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, SyntaxError,
+              RecursionError, Image.DecompressionBombError)  # fmt: skip
+
+
+def answer_to(question, assignment, submission):
+    """Return a student's answer as HTML, with the code of its section and what that has shown."""
+    if submission.path is None or submission.problem:
+        return f"<p>{NO_ANSWER}</p>"
+    cells = read_cells(submission.path)
+    for number, cell in enumerate(cells):
+        if not is_code(cell) and question.name in MARK.findall(cell["source"]):
+            told = render_section(cells, number, question, headings_of(assignment))
+            if told:
+                return told
+    return f"<p>{NO_ANSWER}</p>"
+
+
+def headings_of(assignment):
+    """Return the headings of an assignment, between which a section lies."""
+    return {line.strip() for line in assignment.source.splitlines() if line.startswith("#")}
+
+
+def render_section(cells, number, question, headings):
+    """Render what follows the mark in its section, and all code of the section; '' if no text."""
+    start = next((n for n in range(number, 0, -1) if has_heading(cells[n], headings)), 0)
+    later = range(number + 1, len(cells))
+    end = next((n for n in later if ends_section(cells[n], headings)), len(cells))
+    first = {**cells[number], "source": after_mark(cells[number]["source"], question.name)}
+    texts = [first, *(cell for cell in cells[number + 1 : end] if not is_code(cell))]
+    if not any(cell["source"].strip() for cell in texts):
+        return ""
+    budget = iter(range(PICTURES))
+    before = [render_code(cell, budget) for cell in cells[start:number] if is_code(cell)]
+    after = [
+        render_code(cell, budget) if is_code(cell) else render_text(cell)
+        for cell in cells[number + 1 : end]
+    ]
+    return "".join([*before, render_text(first), *after])
+
+
+def has_heading(cell, headings):
+    """Tell whether a section of the assignment begins in a cell."""
+    lines = [] if is_code(cell) else cell["source"].splitlines()
+    return any(line.strip() in headings for line in lines)
+
+
+def ends_section(cell, headings):
+    """Tell whether a cell belongs to the next question."""
+    return not is_code(cell) and (has_heading(cell, headings) or bool(MARK.search(cell["source"])))
+
+
+def after_mark(source, name):
+    r"""Return what stands between the mark of a question and the next mark.
+
+    >>> after_mark("**Answer a:** one\n\n**Answer b:** two", "a")
+    'one'
+    """
+    _, *parts = MARK.split(source)
+    return dict(zip(parts[::2], parts[1::2], strict=True))[name].strip()
+
+
+def render_text(cell):
+    """Render the Markdown of a cell; pictures are those attached to it."""
+    source, attached = cell["source"], {"attachments": cell.get("attachments")}
+    try:
+        told = reader().render(source[:ANSWER], attached)
+    except Exception:  # whatever a student may have written there
+        told = f"<pre>{html.escape(source[:ANSWER])}</pre>"
+    more = f"<p>({len(source) - ANSWER} more characters)</p>" if len(source) > ANSWER else ""
+    return told + more
+
+
+def reader():
+    """Return the reader of Markdown, which lets no HTML, script or address of a picture through."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    markdown.use(dollarmath_plugin, double_inline=True, renderer=formula)
+    markdown.use(amsmath_plugin, renderer=lambda text: formula(text, {"display_mode": True}))
+    # A heading of a student's would pass for one of the page.
+    markdown.add_render_rule("heading_open", lambda *_: '<p class="heading">')
+    markdown.add_render_rule("heading_close", lambda *_: "</p>\n")
+    markdown.add_render_rule("image", show_attachment)
+    markdown.add_render_rule("table_open", lambda *_: '<div class="wide" tabindex="0"><table>\n')
+    markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    return markdown
+
+
+def formula(text, options):
+    r"""Hand a formula over to MathJax, which reads nothing but what stands in the class ``math``.
+
+    >>> formula("a<b", {"display_mode": False})
+    '\\(a&lt;b\\)'
+    """
+    if options.get("display_mode"):
+        return f'<div class="wide" tabindex="0">\\[{html.escape(text)}\\]</div>'
+    return f"\\({html.escape(text)}\\)"
+
+
+def show_attachment(renderer, tokens, index, options, env):
+    """Show a picture that is attached to the cell, and name any other."""
+    source, said = tokens[index].attrs.get("src", ""), tokens[index].content
+    try:
+        bundle = env["attachments"][str(source).removeprefix("attachment:")]
+        uri = next(filter(None, map(as_uri, bundle.values())), None)
+    except UNREADABLE:
+        uri = None
+    return picture(uri, said) if uri else f"[picture not shown: {html.escape(said or str(source))}]"
+
+
+def picture(uri, said):
+    """Return the element of a picture."""
+    return f'<img src="{uri}" alt="{html.escape(said)}">'
+
+
+def render_code(cell, budget):
+    """Render a cell of code, folded, and what it has shown."""
+    outputs = cell.get("outputs")
+    shown = [render_output(each, budget) for each in outputs] if isinstance(outputs, list) else []
+    code = html.escape(cell["source"][:TEXT])
+    return f"<details><summary>code</summary><pre>{code}</pre></details>" + "".join(shown)
+
+
+def render_output(output, budget):
+    """Render a picture or printed text; warnings and errors may name people, in paths of files."""
+    try:
+        bundle = output.get("data") or {}
+        uri = next(filter(None, (as_uri(bundle.get(kind)) for kind in FORMATS.values())), None)
+        if uri:
+            left = next(budget, None) is not None
+            return picture(uri, "a figure of this answer") if left else "<p>(one more figure)</p>"
+        printed = output.get("text") if output.get("name") == "stdout" else bundle.get("text/plain")
+        text = as_text(printed or "")[:TEXT]
+    except UNREADABLE:
+        return ""
+    return f"<pre>{html.escape(text)}</pre>" if text.strip() else ""
+
+
+def as_uri(encoded):
+    """Return a picture as an address that holds it; None if it is none, or too large."""
+    try:
+        data = base64.b64decode("".join(as_text(encoded).split()), validate=True)
+        with Image.open(io.BytesIO(data), formats=list(FORMATS)) as found:
+            kind, (width, height) = FORMATS[found.format], found.size
+    except UNREADABLE:
+        return None
+    if len(data) > PICTURE_BYTES or width * height > PICTURE_PIXELS:
+        return None
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

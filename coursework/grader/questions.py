@@ -1,0 +1,114 @@
+"""Questions that a person reads: the code of an answer, and the CSV that points are filled into."""
+
+from . import tables
+
+# No vowels and no digits: neither words nor what a spreadsheet takes for a number.
+LETTERS = "bcdfghjkmnpqrstvwxyz"
+CODE_LENGTH = 8
+
+
+def code_of(term, question, submission):
+    """Return the code under which an answer is read: the order of codes tells no name."""
+    number, code = term.number(question.name, submission.student), ""
+    for _ in range(CODE_LENGTH):
+        number, letter = divmod(number, len(LETTERS))
+        code += LETTERS[letter]
+    return code
+
+
+def head_of(question):
+    """Return the columns of the CSV of a question."""
+    rubric = (f"{points}: {for_what[:40].strip()}" for points, for_what in question.rubric)
+    return ["code", *rubric, "comment"]
+
+
+def read_rows(path, question):
+    """Return the rows of the CSV of a question by code; none if there is no file."""
+    if not path.exists():
+        return {}
+    head, rows, _ = tables.read_table(path, ["code"])
+    expected, rows = head_of(question), [row for row in rows if any(row)]
+    if [cell.strip() for cell in head] != expected:
+        if not any(any(row[1:]) for row in rows):
+            return {}
+        raise tables.TableError(
+            f"{path} is filled in, under other columns than the rubric has now: expected "
+            f"{expected}, got {head}"
+        )
+    longest = max((len(row) for row in rows), default=0)
+    if longest > len(expected):
+        raise tables.TableError(f"{path}: expected {len(expected)} cells a row, got {longest}")
+    found = {row[0].strip(): row[1:] + [""] * (len(expected) - len(row)) for row in rows}
+    if len(found) < len(rows):
+        raise tables.TableError(f"{path}: a code stands in two rows")
+    return found
+
+
+def read_points(path, question):
+    """Return points and comment by code, points None where cells are left empty."""
+    found = {}
+    for code, (*cells, comment) in read_rows(path, question).items():
+        pairs = zip(cells, question.rubric, strict=True)
+        points = [as_points(cell, most, f"{path}, {code}") for cell, (most, _) in pairs]
+        # An empty cell is one that nobody has read yet, which is not 0.
+        found[code] = (None if None in points else sum(points), comment.strip())
+    return found
+
+
+def as_points(cell, most, place):
+    """Read the points that a person has written into a cell, None from an empty one."""
+    if not cell.strip():
+        return None
+    try:
+        points = float(cell.replace(",", "."))
+    except ValueError:
+        points = -1
+    if not 0 <= points <= most:
+        raise tables.TableError(f"{place}: expected points from 0 to {most}, got {cell!r}")
+    return int(points) if points == int(points) else points
+
+
+def read_questions(folder, assignment, term, submissions):
+    """Return what a person has filled in: of each question, points and comment by student."""
+    read = {}
+    for question in assignment.questions:
+        filled = read_points(folder / f"{question.name}.csv", question)
+        codes = {code_of(term, question, each): each.student for each in submissions}
+        read[question.name] = {
+            codes[code]: given
+            for code, given in filled.items()
+            if code in codes and given[0] is not None
+        }
+    return read
+
+
+def check_questions(folder, assignment, term, submissions):
+    """Raise where what a person has filled in cannot be counted; return notes on what is not."""
+    notes = []
+    for question in assignment.questions:
+        path = folder / f"{question.name}.csv"
+        rows, points = read_rows(path, question), read_points(path, question)
+        codes = {code_of(term, question, each) for each in submissions}
+        filled = {code for code, cells in rows.items() if any(cells)}
+        if filled and not codes & set(rows):
+            raise tables.TableError(
+                f"{path} is filled in, and none of its codes is of this class in this term: was "
+                f"the secret changed? Grade with the old one, or into another folder"
+            )
+        if strangers := filled - codes:
+            notes.append(f"{path}: {len(strangers)} filled rows of nobody in the folder, kept")
+        if partly := [code for code in filled & codes if points[code][0] is None]:
+            notes.append(
+                f"{path}: {len(partly)} rows partly filled in, not counted (a blank is no 0)"
+            )
+    return notes
+
+
+def fill_up(path, question, codes):
+    """Write the CSV of a question; what a person has written into it stays."""
+    kept, head = read_rows(path, question), head_of(question)
+    blank = [""] * (len(head) - 1)
+    # A filled row of somebody whose file is gone today stays too.
+    gone = [code for code, cells in kept.items() if code not in codes and any(cells)]
+    rows = [[code, *kept.get(code, blank)] for code in (*codes, *gone)]
+    tables.write_table(path, [head, *rows])
