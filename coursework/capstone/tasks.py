@@ -33,25 +33,29 @@ def ring_means(values, rule="nearest", shifted=False):
     return torch.stack([values[ring == number].mean() for number in range(RINGS)])
 
 
-def over_images(power):
-    """Average over images, (K, N, C, H, W) to (K, C, H, W)."""
-    return power.mean(1)
+MEANS = {"sum": torch.sum, "mean": torch.mean}
+
+
+def over_images(power, kind):
+    """Average over images, (K, N, C, H, W) to (K, C, H, W): squares, or sizes that are squared."""
+    return power.mean(1) if kind == "squares" else power.sqrt().mean(1).square()
 
 
 def measure_by(
-    variant, *, answer=None, outputs=None, gather=over_images, of=None, channels=torch.sum,
+    variant, *, answer=None, outputs=None, channels=None, images=None, gather=over_images, of=None,
     factor=1.0, before=None, rings=ring_means, scaled=True,
 ):  # fmt: skip
     """Return a function that measures, right unless told otherwise."""
-    answer, outputs = answer or variant["answer"], outputs or variant["outputs"]
+    answer, kind = answer or variant["answer"], images or variant["images"]
+    outputs = MEANS[outputs or variant["outputs"]]
+    channels = MEANS[channels or variant["channels"]]
 
     def measure(images, kernel, head, scale):
         x = images.clone().requires_grad_()
         found = logits_of(x, kernel, head, scale if scaled else 1.0)
         gradients = gradients_of(x, of(found) if of else found)
-        power = factor * gather(squares(gradients))
-        power = power.sum(0) if outputs == "sum" else power.mean(0)  # (C, H, W)
-        power = channels(power, 0)
+        power = factor * gather(squares(gradients), kind)
+        power = channels(outputs(power, 0), 0)  # (H, W)
         if before:
             return before(rings(before(power, "in")), "out", answer)
         profile = rings(power)
@@ -64,23 +68,32 @@ def right_measure(variant):
     """Write the same with a loop over images and the gradient worked out by hand."""
 
     def measure(images, kernel, head, scale):
-        total = torch.zeros(SIDE, SIDE, dtype=torch.float64)
+        power = 2 if variant["images"] == "squares" else 1
+        total = torch.zeros(len(head), *images.shape[1:], dtype=torch.float64)
         for image in images:
             wrapped = pad(image[None], (1, 1, 1, 1), mode="circular")
             open_ = (conv2d(wrapped, kernel)[0] > 0).double()  # (M, H, W)
-            for row in head:
+            for k, row in enumerate(head):
                 through = scale * row[:, None, None] * open_ / SIDE**2
                 back = torch.zeros_like(image)
                 for dy in range(3):
                     for dx in range(3):
                         moved = through.roll((dy - 1, dx - 1), (1, 2))
                         back += (kernel[:, :, dy, dx, None, None] * moved[:, None]).sum(0)
-                total += torch.fft.fft2(back).abs().square().sum(0) / SIDE**2
-        total /= len(images) * (1 if variant["outputs"] == "sum" else len(head))
+                total[k] += (torch.fft.fft2(back).abs() / SIDE) ** power / len(images)
+        total = (total ** (2 / power)).sum((0, 1))
+        total /= 1 if variant["outputs"] == "sum" else len(head)
+        total /= 1 if variant["channels"] == "sum" else images.shape[1]
         profile = ring_means(total)
         return profile if variant["answer"] == "power" else profile**0.5
 
     return [measure]
+
+
+def sum_over_images(power, kind):
+    """Add up over images in the place of a mean."""
+    n = power.shape[1]
+    return over_images(power, kind) * (n if kind == "squares" else n**2)
 
 
 def sizes_of_rings(values, stage, answer=None):
@@ -93,7 +106,7 @@ def sizes_of_rings(values, stage, answer=None):
 def wrong_measures(variant):
     """List how a measurement goes wrong."""
     answer = {"amplitude": "power", "power": "amplitude"}[variant["answer"]]
-    outputs = {"sum": "mean", "mean": "sum"}[variant["outputs"]]
+    other = {"sum": "mean", "mean": "sum", "squares": "sizes", "sizes": "squares"}
     wanted = variant["answer"]
     return [
         Wrong(
@@ -103,23 +116,30 @@ def wrong_measures(variant):
         ),
         Wrong(
             "outputs",
-            measure_by(variant, outputs=outputs),
-            f"The task takes the {variant['outputs']} over outputs.",
+            measure_by(variant, outputs=other[variant["outputs"]]),
+            f"You take the {other[variant['outputs']]} over outputs, and the task the "
+            f"{variant['outputs']}.",
         ),
         Wrong(
-            "mean-over-channels",
-            measure_by(variant, channels=torch.mean),
-            "You average over the channels of the images; the task adds them up.",
+            "channels",
+            measure_by(variant, channels=other[variant["channels"]]),
+            f"You take the {other[variant['channels']]} over the channels of the images, and the "
+            f"task the {variant['channels']}.",
         ),
         Wrong(
             "sum-over-images",
-            measure_by(variant, gather=lambda power: power.sum(1)),
+            measure_by(variant, gather=sum_over_images),
             "Twice the same images must not change a sensitivity: take the mean over images.",
         ),
         Wrong(
-            "mean-of-sizes",
-            measure_by(variant, gather=lambda power: power.sqrt().mean(1).square()),
-            "You average sizes over images and square afterwards; the task averages squares.",
+            f"mean-of-{other[variant['images']]}",
+            measure_by(variant, images=other[variant["images"]]),
+            {
+                "squares": "You average sizes over images and square afterwards; the task averages "
+                "squares.",
+                "sizes": "You average squares over images; the task averages sizes and squares "
+                "their mean.",
+            }[variant["images"]],
         ),
         Wrong(
             "batch-mean",
@@ -182,17 +202,28 @@ def spread(values):
     return values.std() / math.sqrt(len(values))
 
 
-def change_by(variant, *, starts=None, error=spread, sign=1.0, finish=float):
+def tell(change, error, told):
+    """Return the two numbers that a variant asks for."""
+    half = 1.96 * error
+    return {
+        "error": (change, error), "half-width": (change, half),
+        "interval": (change - half, change + half), "ratio": (change, change / error),
+    }[told]  # fmt: skip
+
+
+def change_by(
+    variant, *, starts=None, error=spread, sign=1.0, told=None, add=torch.hypot, finish=float
+):
     """Return a function for the change that training made, right unless told otherwise."""
-    starts = starts or variant["starts"]
+    starts, told = starts or variant["starts"], told or variant["told"]
 
     def change(trained, untrained):
-        difference = sign * (trained.mean() - untrained.mean())
+        difference = sign * float(trained.mean() - untrained.mean())
         if starts == "the same":
             found = error(trained - untrained)
         else:
-            found = (error(trained).square() + error(untrained).square()).sqrt()
-        return float(difference), finish(found)
+            found = add(error(trained), error(untrained))
+        return tell(difference, finish(found), told)
 
     return change
 
@@ -209,11 +240,24 @@ def right_change(variant):
         n = len(after)
         difference = sum(after) / n - sum(before) / n
         if variant["starts"] == "the same":
-            pairs = zip(after, before, strict=True)
-            return difference, (variance([a - b for a, b in pairs]) / n) ** 0.5
-        return difference, ((variance(after) + variance(before)) / n) ** 0.5
+            square = variance([a - b for a, b in zip(after, before, strict=True)]) / n
+        else:
+            square = (variance(after) + variance(before)) / n
+        if variant["told"] == "interval":
+            return [difference + width * square**0.5 for width in (-1.96, 1.96)]
+        if variant["told"] == "ratio":
+            return [difference, difference / square**0.5]
+        return [difference, (1.96 if variant["told"] == "half-width" else 1) * square**0.5]
 
     return [change]
+
+
+TOLD = {
+    "error": "the change and one standard error, and the task asks for something else",
+    "half-width": "the change and 1.96 standard errors, and the task asks for something else",
+    "interval": "the two ends of a 95 % interval, and the task asks for the change itself",
+    "ratio": "the change as a multiple of its error, and the task asks for what it is in slopes",
+}
 
 
 def wrong_changes(variant):
@@ -221,21 +265,22 @@ def wrong_changes(variant):
     other = {"the same": "others", "others": "the same"}[variant["starts"]]
 
     def of_trained(trained, untrained):
-        return float(trained.mean() - untrained.mean()), float(spread(trained))
-
-    def errors_added(trained, untrained):
-        found = float(spread(trained) + spread(untrained))
-        return float(trained.mean() - untrained.mean()), found
+        difference = float(trained.mean() - untrained.mean())
+        return tell(difference, float(spread(trained)), variant["told"])
 
     def without_control(trained, untrained):
-        return float(trained.mean()), float(spread(trained))
+        return tell(float(trained.mean()), float(spread(trained)), variant["told"])
 
     return [
         Wrong(
             "pairs",
             change_by(variant, starts=other),
-            "Whether the two lists belong together, seed by seed, decides how their scatter "
-            "adds. Read once more how these networks were started.",
+            {
+                "the same": "You take the two lists as independent, but each network is compared "
+                "with itself: what scatters is its own change.",
+                "others": "You compare the lists seed by seed, but their networks have nothing to "
+                "do with each other: both lists scatter.",
+            }[variant["starts"]],
         ),
         Wrong(
             "sign",
@@ -262,7 +307,7 @@ def wrong_changes(variant):
         Wrong(
             "variance",
             change_by(variant, finish=lambda found: float(found**2)),
-            "This is the square of the error.",
+            "You take the square of the error for the error: its unit is not that of a slope.",
         ),
         Wrong(
             "error-of-trained-alone",
@@ -271,13 +316,18 @@ def wrong_changes(variant):
         ),
         Wrong(
             "errors-added",
-            errors_added,
+            change_by(variant, starts="others", add=torch.add),
             "You add the two errors. Errors that know nothing of each other add in squares.",
         ),
         Wrong(
             "without-control",
             without_control,
             "This is the slope of the trained networks alone; what would it be without training?",
+        ),
+        *(
+            Wrong(f"told-as-{told}", change_by(variant, told=told), f"You return {what}.")
+            for told, what in TOLD.items()
+            if told != variant["told"]
         ),
     ]
 
@@ -293,11 +343,16 @@ def draw_change(generator, variant):
 TASKS = [
     Task(
         "measure", 8, draw_measure, measure_by, wrong_measures, right_measure,
-        variants=choices(answer=("amplitude", "power"), outputs=("sum", "mean")),
+        variants=choices(
+            answer=("amplitude", "power"), outputs=("sum", "mean"), channels=("sum", "mean"),
+            images=("squares", "sizes"),
+        ),
         n_cases=2, seconds=60,
     ),
     Task(
         "change", 4, draw_change, change_by, wrong_changes, right_change,
-        variants=choices(starts=("the same", "others")),
+        variants=choices(
+            starts=("the same", "others"), told=("error", "half-width", "interval", "ratio"),
+        ),
     ),
 ]  # fmt: skip

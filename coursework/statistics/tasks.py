@@ -1,5 +1,7 @@
 """Changing the statistics: slopes of sensitivity, predictions on recoloured images, errors, R²."""
 
+import math
+
 import torch
 from grader.pieces import number, radius
 from grader.task import Task, choices
@@ -7,7 +9,16 @@ from grader.task import Task, choices
 from freqsense.exercises import Wrong
 
 SIDE = 16  # pixels of a map of sensitivity
-FMIN, FMAX = 1, 8
+MEANS = {  # of a ring: what is averaged, and the way back to a sensitivity
+    "sizes": (torch.sqrt, lambda mean: mean),
+    "squares": (lambda squares: squares, torch.sqrt),
+    "logs": (lambda squares: squares.log() / 2, torch.exp),
+}
+
+
+def whole(generator, below):
+    """Draw a whole number from 0."""
+    return int(torch.randint(below, (), generator=generator))
 
 
 def rings(values, *, half=0.5, corners=False):
@@ -29,9 +40,8 @@ def slope_by(variant, *, sign=1.0, factor=1.0, before=None, weights=None, first=
     offset = how.pop("offset", 0)
 
     def slope(squares, fmin, fmax):
-        values = squares.sqrt() if mean_of == "sizes" else squares
-        curve = rings(values, **how)
-        curve = curve if mean_of == "sizes" else curve.sqrt()
+        there, back = MEANS[mean_of]
+        curve = back(rings(there(squares), **how))
         chosen = torch.arange(fmin + first, fmax + 1 + last)
         count = torch.bincount(torch.floor(radius(squares.shape) + 0.5).long().flatten())
         weight = count[chosen].double() if weighing == "points" else torch.ones(len(chosen))
@@ -39,6 +49,14 @@ def slope_by(variant, *, sign=1.0, factor=1.0, before=None, weights=None, first=
         return sign * factor * fit_line(x, curve[chosen].log(), weight.double())
 
     return slope
+
+
+def middle(ring, kind):
+    """Return the mean sensitivity of a list of squares."""
+    n = len(ring)
+    if kind == "logs":
+        return math.prod(ring) ** (1 / (2 * n))
+    return sum(v**0.5 for v in ring) / n if kind == "sizes" else (sum(ring) / n) ** 0.5
 
 
 def right_slope(variant):
@@ -51,10 +69,7 @@ def right_slope(variant):
                 ky, kx = min(row, SIDE - row), min(column, SIDE - column)
                 size = float(squares[row, column])
                 sums[int((ky * ky + kx * kx) ** 0.5 + 0.5)].append(size)
-        if variant["mean"] == "sizes":
-            curve = [sum(v**0.5 for v in ring) / max(len(ring), 1) for ring in sums]
-        else:
-            curve = [(sum(ring) / max(len(ring), 1)) ** 0.5 for ring in sums]
+        curve = [middle(ring, variant["mean"]) for ring in sums if ring]
         k = torch.arange(fmin, fmax + 1)
         y = torch.tensor([curve[i] for i in k.tolist()], dtype=torch.float64).log10()
         x = torch.stack([torch.ones(len(k), dtype=torch.float64), k.double().log10()], 1)
@@ -68,8 +83,12 @@ def right_slope(variant):
 
 def wrong_slopes(variant):
     """List how slopes go wrong."""
-    other_mean = {"sizes": "squares", "squares": "sizes"}[variant["mean"]]
     other_weights = {"rings": "points", "points": "rings"}[variant["weights"]]
+    averaged = {
+        "sizes": "sensitivities within a ring",
+        "squares": "squares within a ring and take the root afterwards",
+        "logs": "logarithms within a ring",
+    }
     return [
         Wrong(
             "power-for-amplitude",
@@ -108,15 +127,23 @@ def wrong_slopes(variant):
             slope_by(variant, last=-1),
             "Your fit ends one ring too early: fmax belongs to it.",
         ),
-        Wrong(
-            "other-mean",
-            slope_by(variant, before=other_mean),
-            "You take root and ring mean in the other order than the task.",
+        *(
+            Wrong(
+                f"mean-of-{other}",
+                slope_by(variant, before=other),
+                f"You average {what}. The task has another mean: see its second step.",
+            )
+            for other, what in averaged.items()
+            if other != variant["mean"]
         ),
         Wrong(
             "other-weights",
             slope_by(variant, weights=other_weights),
-            "Your fit weighs the rings otherwise than the task says.",
+            {
+                "rings": "Your fit gives more weight to rings of more frequencies. In this task "
+                "every ring counts alike.",
+                "points": "Your fit has every ring count alike; the task gives them weights.",
+            }[variant["weights"]],
         ),
     ]
 
@@ -125,14 +152,19 @@ def draw_slope(generator, variant):
     """Draw a map of squares that falls, with scatter."""
     distance = radius((SIDE, SIDE)).clamp(min=0.6)
     scatter = torch.randn(SIDE, SIDE, generator=generator, dtype=torch.float64)
-    return distance ** -number(generator, 1.0, 3.0) * scatter.exp(), FMIN, FMAX
+    fmin, fmax = 1 + whole(generator, 2), 8 - whole(generator, 2)
+    return distance ** -number(generator, 1.0, 3.0) * scatter.exp(), fmin, fmax
 
 
-def predict_by(variant, *, of_power=2.0, of_cross=1.0, sign=1.0, depth=None, scale=None, **how):
+def predict_by(
+    variant, *, of_power=2.0, of_cross=1.0, sign=1.0, depth=None, scale=None, given=None, **how
+):
     """Return a function that predicts sensitivity, right unless told otherwise."""
     layers, scaling = depth or variant["depth"], scale or variant["scale"]
+    given = given or variant["given"]
 
-    def predict(power, cross, delta, decay):
+    def predict(power, task, delta, decay):
+        cross = task if given == "cross" else power * task
         distance = radius(power.shape)
         distance[0, 0] = 1
         gain = distance ** (sign * delta)
@@ -162,7 +194,8 @@ def sensitivity(s, c, decay, depth, *, kappa=0.5, clipped=True, decayed=True, no
 def right_predict(variant):
     """Write the same frequency by frequency, from the minimum of the scalar problem."""
 
-    def predict(power, cross, delta, decay):
+    def predict(power, task, delta, decay):
+        cross = task if variant["given"] == "cross" else power * task
         height, width = power.shape
         distance = radius(power.shape)
         scale = 1.0
@@ -191,6 +224,7 @@ def right_predict(variant):
 def wrong_predicts(variant):
     """List how predictions go wrong."""
     other_scale = {"none": "variance", "variance": "none"}[variant["scale"]]
+    other_given = {"cross": "teacher", "teacher": "cross"}[variant["given"]]
     return [
         Wrong(
             "cross-not-recoloured",
@@ -201,8 +235,12 @@ def wrong_predicts(variant):
         Wrong(
             "teacher-kept",
             predict_by(variant, of_cross=2.0),
-            "You multiply the correlation as if it were a power, so the teacher stays. It is the "
-            "labels that stay.",
+            {
+                "cross": "You multiply the correlation as if it were a power, so the teacher "
+                "stays. It is the labels that stay.",
+                "teacher": "You keep the teacher as it was. It is the labels that stay, and they "
+                "are told from other images now.",
+            }[variant["given"]],
         ),
         Wrong(
             "power-by-the-gain",
@@ -232,12 +270,25 @@ def wrong_predicts(variant):
         Wrong(
             "other-depth",
             predict_by(variant, depth=3 - variant["depth"]),
-            "This is the closed form of another depth.",
+            f"This is the closed form of depth {3 - variant['depth']}; the task has depth "
+            f"{variant['depth']}.",
+        ),
+        Wrong(
+            "correlation-or-teacher",
+            predict_by(variant, given=other_given),
+            {
+                "cross": "You take γ for the teacher: the power is in it already.",
+                "teacher": "You take |b*| for the correlation γ. What lies between the two?",
+            }[variant["given"]],
         ),
         Wrong(
             "other-scale",
             predict_by(variant, scale=other_scale),
-            "Your gain is right but for its scale: what does the task say of the variance?",
+            {
+                "none": "You rescale the gain to keep the variance; the task rescales nothing.",
+                "variance": "Your gain is right but for its scale: the variance of your images is "
+                "no longer what it was.",
+            }[variant["scale"]],
         ),
         *wrong_prices(variant),
     ]
@@ -283,64 +334,72 @@ def wrong_prices(variant):
 
 def draw_predict(generator, variant):
     """Draw power, label correlations, a recolouring, and a decay that matters."""
-    height = 7 + 2 * int(torch.randint(3, (), generator=generator))
+    height = 7 + 2 * whole(generator, 3)
     shape = (height, height + 3)
     noise = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
     power = 4 * radius(shape).clamp(min=0.5) ** -2 * (0.2 * noise[0]).exp()
     cross = power.sqrt() * noise[1].abs()
     delta = number(generator, 0.5, 0.8)
     if variant["depth"] == 1:
-        return power, cross, delta, number(generator, 0.3, 0.6)
-    return power, cross, delta, number(generator, 0.3, 0.5) * (shape[0] * shape[1]) ** 0.5
+        decay = number(generator, 0.3, 0.6)
+    else:
+        decay = number(generator, 0.3, 0.5) * (shape[0] * shape[1]) ** 0.5
+    return power, cross if variant["given"] == "cross" else cross / power, delta, decay
 
 
-def stderr_by(variant, *, over="seeds", middle=None, paired=True, correct=1, finish=None):
-    """Return a function that gives a mean and its error, right unless told otherwise."""
-    of_images = middle or variant["images"]
-
-    def stderr(trained, untrained):
-        if variant["seeds"] == "columns":
-            trained, untrained = trained.T, untrained.T
-        if over == "images":
-            trained, untrained = trained.T, untrained.T
-        if not paired:
-            return unpaired(over_images(trained, of_images), over_images(untrained, of_images))
-        change = trained - untrained
-        values = change.flatten() if over == "all" else over_images(change, of_images)
-        mean, spread = values.mean(), values.std(correction=correct)
-        error = finish(spread, len(values)) if finish else spread / len(values) ** 0.5
-        return float(mean), float(error)
-
-    return stderr
+def spread(values, correction=1):
+    """Return the standard error of a mean."""
+    return values.std(correction=correction) / len(values) ** 0.5
 
 
 def over_images(values, kind):
     """Summarise the images of each seed, (S,)."""
+    if kind == "all":
+        return values.flatten()
     return values.mean(1) if kind == "mean" else values.median(1).values
 
 
-def unpaired(trained, untrained):
-    """Return the difference of two means, with the errors of both in it."""
-    n = len(trained)
-    error = ((trained.var() + untrained.var()) / n).sqrt()
-    return float(trained.mean() - untrained.mean()), float(error)
+def stderr_by(
+    variant, *, swapped=False, images=None, starts=None, error=spread, finish=float,
+    add=torch.hypot,
+):  # fmt: skip
+    """Return a function that gives a mean and its error, right unless told otherwise."""
+    kind, starts = images or variant["images"], starts or variant["starts"]
+
+    def stderr(trained, untrained):
+        if (variant["seeds"] == "columns") != swapped:
+            trained, untrained = trained.T, untrained.T
+        change = over_images(trained - untrained, kind)
+        if starts == "same":
+            return float(change.mean()), finish(error(change))
+        after, before = over_images(trained, kind), over_images(untrained, kind)
+        if starts == "paired":
+            return float((after - before).mean()), finish(error(after - before))
+        return float(after.mean() - before.mean()), finish(add(error(after), error(before)))
+
+    return stderr
 
 
 def right_stderr(variant):
     """Write the same with lists."""
 
-    def stderr(trained, untrained):
-        change = (trained - untrained).tolist()
-        if variant["seeds"] == "columns":
-            change = [list(seed) for seed in zip(*change, strict=True)]
-        values = []
-        for seed in change:
-            ordered = sorted(seed)
-            middle = ordered[len(ordered) // 2]
-            values.append(sum(seed) / len(seed) if variant["images"] == "mean" else middle)
+    def summary(seed):
+        ordered = sorted(seed)
+        return sum(seed) / len(seed) if variant["images"] == "mean" else ordered[len(seed) // 2]
+
+    def mean_and_square(table):
+        table = (table.T if variant["seeds"] == "columns" else table).tolist()
+        values = [summary(seed) for seed in table]
         n = len(values)
         mean = sum(values) / n
-        return mean, (sum((v - mean) ** 2 for v in values) / (n * (n - 1))) ** 0.5
+        return mean, sum((v - mean) ** 2 for v in values) / (n * (n - 1))
+
+    def stderr(trained, untrained):
+        if variant["starts"] == "same":
+            mean, square = mean_and_square(trained - untrained)
+            return mean, square**0.5
+        (after, square), (before, other) = map(mean_and_square, (trained, untrained))
+        return after - before, (square + other) ** 0.5
 
     return [stderr]
 
@@ -351,56 +410,56 @@ def wrong_stderrs(variant):
     return [
         Wrong(
             "over-images",
-            stderr_by(variant, over="images"),
+            stderr_by(variant, swapped=True),
             "Your error is over images, which all networks share. What is drawn anew from run to "
             "run is the seed.",
         ),
         Wrong(
             "all-pooled",
-            stderr_by(variant, over="all"),
+            stderr_by(variant, images="all"),
             "You count every pair of a seed and an image as an independent draw.",
         ),
         Wrong(
             "standard-deviation",
-            stderr_by(variant, finish=lambda spread, n: spread),
+            stderr_by(variant, error=torch.std),
             "This is the standard deviation of the seeds, which does not shrink with their number.",
         ),
         Wrong(
             "n-for-n-minus-1",
-            stderr_by(variant, correct=0),
+            stderr_by(variant, error=lambda values: spread(values, correction=0)),
             "Your variance divides by the number of seeds. Their mean was fitted to them first.",
         ),
         Wrong(
             "divided-by-n",
-            stderr_by(variant, finish=lambda spread, n: spread / n),
+            stderr_by(variant, error=lambda values: values.std() / len(values)),
             "You divide by the number of seeds; errors shrink more slowly than that.",
         ),
         Wrong(
             "variance",
-            stderr_by(variant, finish=lambda spread, n: spread**2 / n),
+            stderr_by(variant, finish=lambda found: float(found**2)),
             "This is the square of an error: its unit is not that of a slope.",
         ),
         Wrong(
             "two-errors",
-            stderr_by(variant, finish=lambda spread, n: 1.96 * spread / n**0.5),
+            stderr_by(variant, finish=lambda found: 1.96 * float(found)),
             "This is half of a 95 % interval. The task asks for one standard error.",
         ),
         Wrong(
             "other-middle",
-            stderr_by(variant, middle=other),
-            "You summarise the images of a seed otherwise than the task says.",
+            stderr_by(variant, images=other),
+            f"You take the {other} over images; the task has the {variant['images']}.",
         ),
-        *wrong_pairs(variant),
+        *wrong_controls(variant),
     ]
 
 
-def wrong_pairs(variant):
-    """List what goes wrong with the control."""
-    plain = stderr_by(variant)
-    return [
+def wrong_controls(variant):
+    """List what goes wrong with the untrained networks."""
+    plain, common = stderr_by(variant), stderr_by({**variant, "starts": "same"})
+    wrongs = [
         Wrong(
             "control-ignored",
-            lambda trained, untrained: plain(trained, 0 * untrained),
+            lambda trained, untrained: common(trained, 0 * untrained),
             "You do not use the untrained networks.",
         ),
         Wrong(
@@ -408,22 +467,42 @@ def wrong_pairs(variant):
             lambda trained, untrained: plain(untrained, trained),
             "You take the trained slope from the untrained one.",
         ),
+    ]
+    if variant["starts"] == "same":
+        return [
+            *wrongs,
+            Wrong(
+                "unpaired",
+                stderr_by(variant, starts="others"),
+                "You take the two groups as independent. Each network has its own start, so take "
+                "the change of each.",
+            ),
+        ]
+    return [
+        *wrongs,
         Wrong(
-            "unpaired",
-            stderr_by(variant, paired=False),
-            "You take the two groups as independent. Each network has its own start, so take "
-            "the change of each.",
+            "paired",
+            stderr_by(variant, starts="paired"),
+            "You subtract seed by seed, but these seeds have nothing to do with each other: both "
+            "groups scatter.",
+        ),
+        Wrong(
+            "errors-added",
+            stderr_by(variant, add=torch.add),
+            "You add the errors of the two groups. Errors that know nothing of each other add in "
+            "squares.",
         ),
     ]
 
 
 def draw_stderr(generator, variant):
     """Draw slopes of five seeds on nine images, with starts that the seeds keep."""
-    seed = torch.randn(5, 1, generator=generator, dtype=torch.float64)
+    seed, other = torch.randn(2, 5, 1, generator=generator, dtype=torch.float64)
     image = torch.randn(1, 9, generator=generator, dtype=torch.float64)
     noise = 0.5 * torch.randn(2, 5, 9, generator=generator, dtype=torch.float64)
     start = 0.5 * seed + 0.3 * image + noise[0]
-    end = start - 1 + noise[1].exp()
+    own_start = start if variant["starts"] == "same" else 0.5 * other + 0.3 * image
+    end = own_start - 1 + noise[1].exp()
     return (end, start) if variant["seeds"] == "rows" else (end.T, start.T)
 
 
@@ -449,23 +528,30 @@ def about_it(curves, reference):
         return curves - curves.mean(1, keepdim=True)
     if reference == "the first run":
         return curves[1:] - curves[:1]
+    if reference == "the mean of the runs":
+        return curves - curves.mean(0)
     return curves - curves.mean() if reference == "the mean of all" else curves
 
 
 def right_explained(variant):
     """Write the same with loops."""
 
+    def level(curves, run):
+        """Return what is subtracted from each ring of a run."""
+        if variant["about"] == "its own mean":
+            return [sum(curves[run]) / len(curves[run])] * len(curves[run])
+        if variant["about"] == "the first run":
+            return curves[0]
+        return [sum(ring) / len(curves) for ring in zip(*curves, strict=True)]
+
     def explained(predicted, measured):
-        runs, first = [], 0 if variant["about"] == "its own mean" else 1
+        runs, first = [], 1 if variant["about"] == "the first run" else 0
+        tables = [table.log().tolist() for table in (predicted, measured)]
         for i in range(first, len(measured)):
-            pair = []
-            for curves in (predicted, measured):
-                own = [float(v) for v in curves[i].log()]
-                if first:
-                    levels = [float(v) for v in curves[0].log()]
-                else:
-                    levels = [sum(own) / len(own)] * len(own)
-                pair.append([o - level for o, level in zip(own, levels, strict=True)])
+            pair = [
+                [value - of for value, of in zip(curves[i], level(curves, i), strict=True)]
+                for curves in tables
+            ]
             missed = sum((a - b) ** 2 for a, b in zip(*pair, strict=True))
             runs.append((missed, sum(b * b for b in pair[1])))
         if variant["scope"] == "all runs together":
@@ -488,7 +574,11 @@ def missed(p, m):
 
 def wrong_explaineds(variant):
     """List how the share explained goes wrong."""
-    other_about = {"its own mean": "the first run", "the first run": "its own mean"}
+    abouts = {
+        "its own mean": "from each curve its mean over rings",
+        "the first run": "the first run from each curve",
+        "the mean of the runs": "the mean over runs from each curve",
+    }
     scopes = ("all runs together", "run by run")
     other_scope = scopes[variant["scope"] == scopes[0]]
     return [
@@ -501,13 +591,13 @@ def wrong_explaineds(variant):
         Wrong(
             "about-zero",
             explained_by(variant, about="zero"),
-            "You compare the logarithms as they are, so that the level of the curves counts, "
-            "which the task leaves free.",
+            "You compare the logarithms as they are. Of what the task subtracts from them the "
+            "theory says nothing.",
         ),
         Wrong(
             "about-the-mean-of-all",
             explained_by(variant, about="the mean of all"),
-            "You subtract one mean of all curves together.",
+            "You subtract one number, the mean of all curves together.",
         ),
         Wrong(
             "without-logarithms",
@@ -529,15 +619,24 @@ def wrong_explaineds(variant):
             explained_by(variant, share=lambda p, m: 1 - (m - p).abs().sum() / m.abs().sum()),
             "You add up sizes of differences, not their squares.",
         ),
-        Wrong(
-            "other-reference",
-            explained_by(variant, about=other_about[variant["about"]]),
-            "You subtract something else from the logarithms than the task says.",
+        *(
+            Wrong(
+                f"about-{about.replace(' ', '-')}",
+                explained_by(variant, about=about),
+                f"You subtract {what}; the task has something else subtracted.",
+            )
+            for about, what in abouts.items()
+            if about != variant["about"]
         ),
         Wrong(
             "other-scope",
             explained_by(variant, scope=other_scope),
-            "Your average over runs is not that of the task: is there one quotient, or one a run?",
+            {
+                "all runs together": "You take the mean of one share a run; the task has one "
+                "quotient for all.",
+                "run by run": "You take one quotient of sums over all runs; the task has one a "
+                "run, and then a mean.",
+            }[variant["scope"]],
         ),
     ]
 
@@ -555,20 +654,25 @@ def draw_explained(generator, variant):
 TASKS = [
     Task(
         "slope", 4, draw_slope, slope_by, wrong_slopes, right_slope,
-        variants=choices(mean=("sizes", "squares"), weights=("rings", "points")),
+        variants=choices(mean=("sizes", "squares", "logs"), weights=("rings", "points")),
     ),
     Task(
         "predict", 4, draw_predict, predict_by, wrong_predicts, right_predict,
-        variants=choices(depth=(1, 2), scale=("none", "variance")),
+        variants=choices(
+            depth=(1, 2), scale=("none", "variance"), given=("cross", "teacher"),
+        ),
     ),
     Task(
         "stderr", 4, draw_stderr, stderr_by, wrong_stderrs, right_stderr,
-        variants=choices(seeds=("rows", "columns"), images=("mean", "median")),
+        variants=choices(
+            seeds=("rows", "columns"), images=("mean", "median"), starts=("same", "others"),
+        ),
     ),
     Task(
         "explained", 3, draw_explained, explained_by, wrong_explaineds, right_explained,
         variants=choices(
-            about=("its own mean", "the first run"), scope=("all runs together", "run by run"),
+            about=("its own mean", "the first run", "the mean of the runs"),
+            scope=("all runs together", "run by run"),
         ),
     ),
 ]  # fmt: skip
