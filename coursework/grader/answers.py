@@ -106,6 +106,7 @@ def reader():
     markdown.add_render_rule("heading_close", lambda *_: "</p>\n")
     markdown.add_render_rule("image", show_attachment)
     markdown.add_render_rule("table_open", lambda *_: '<div class="wide" tabindex="0"><table>\n')
+    markdown.add_render_rule("th_open", lambda *_: '<th scope="col">')
     markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
     return markdown
 
