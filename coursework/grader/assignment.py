@@ -4,8 +4,11 @@ import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import yaml
+
+from .task import Task
 
 ROOT = Path(__file__).resolve().parents[1]
 # A teacher's own tasks may lie over those of the public repository.
@@ -21,7 +24,7 @@ class Question:
     rubric: tuple[tuple[int, str], ...]
 
     @property
-    def points(self):
+    def points(self) -> int:
         """The most that an answer can get."""
         return sum(points for points, _ in self.rubric)
 
@@ -32,11 +35,11 @@ class Assignment:
 
     name: str
     source: str
-    tasks: tuple
+    tasks: tuple[Task, ...]
     questions: tuple[Question, ...]
 
 
-def folder_of(name):
+def folder_of(name: str) -> Path:
     """Return the folder of an assignment: the teacher's private one, if it is there."""
     private = os.environ.get(OVERLAY)
     places = [Path(private) / name] if private else []
@@ -44,27 +47,35 @@ def folder_of(name):
     return next((place for place in places if (place / "tasks.py").is_file()), places[-1])
 
 
-def names():
+def names() -> list[str]:
     """List the assignments."""
     private = os.environ.get(OVERLAY)
     roots = [ROOT, *([Path(private)] if private else [])]
     return sorted({path.parent.name for root in roots for path in root.glob("*/tasks.py")})
 
 
-def load(name):
+def load(name: str) -> Assignment:
     """Load an assignment by name."""
     if name not in names():
         raise ValueError(f"there is no assignment {name!r}; there are {', '.join(names())}")
     folder = folder_of(name)
-    spec = importlib.util.spec_from_file_location(f"tasks_of_{name}", folder / "tasks.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = run_file(folder / "tasks.py", f"tasks_of_{name}")
     source = (folder / f"{name}.md").read_text(encoding="utf-8")
     questions = read_questions(folder / "rubric.yml")
     return Assignment(name, source, tuple(module.TASKS), questions)
 
 
-def read_questions(path):
+def run_file(path: Path, name: str) -> ModuleType:
+    """Import a module that stands in no package."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_questions(path: Path) -> tuple[Question, ...]:
     """Read the questions of a rubric."""
     told = yaml.safe_load(path.read_text(encoding="utf-8"))
     return tuple(

@@ -6,6 +6,7 @@ Both sides load this file. Nothing is unpickled, and what arrives is measured be
 import io
 import json
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -13,21 +14,21 @@ LIMIT = 50_000_000  # bytes of all arrays of one result
 PLAIN = (bool, int, float, complex, str, type(None))
 
 
-def pack(value):
+def pack(value: Any) -> bytes:
     """Turn a value into bytes: its arrays, and how they hang together.
 
     >>> unpack(pack((np.arange(3), {"n": 2, "side": 1.5})))
     (array([0, 1, 2]), {'n': 2, 'side': 1.5})
     """
-    arrays = []
+    arrays: list[np.ndarray] = []
     structure = json.dumps(describe(value, arrays))
-    named = {f"a{number}": array for number, array in enumerate(arrays)}
+    named: dict[str, Any] = {f"a{number}": array for number, array in enumerate(arrays)}
     buffer = io.BytesIO()
     np.savez(buffer, structure=np.array(structure), **named)
     return buffer.getvalue()
 
 
-def describe(value, arrays):
+def describe(value: Any, arrays: list[np.ndarray]) -> dict[str, Any]:
     """Describe a value as JSON can hold it, and collect its arrays."""
     if is_tensor(value):
         arrays.append(value.detach().resolve_conj().resolve_neg().cpu().numpy())
@@ -46,12 +47,12 @@ def describe(value, arrays):
     raise TypeError(f"a {type(value).__name__} cannot be handed in: return a tensor or a number")
 
 
-def is_tensor(value):
+def is_tensor(value: Any) -> bool:
     """Tell whether a value is a tensor of torch, which is not imported for the question."""
     return type(value).__module__.startswith("torch") and hasattr(value, "resolve_conj")
 
 
-def unpack(data):
+def unpack(data: bytes) -> Any:
     """Read back what ``pack`` wrote; refuse more than ``LIMIT`` bytes, and objects."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         total = sum(each.file_size for each in archive.infolist())
@@ -61,7 +62,7 @@ def unpack(data):
         return rebuild(json.loads(str(arrays["structure"])), arrays)
 
 
-def rebuild(part, arrays):
+def rebuild(part: dict[str, Any], arrays: Any) -> Any:
     """Put a value together from its description."""
     ((kind, content),) = part.items()
     if kind == "tensor":

@@ -2,8 +2,10 @@
 
 import ast
 import copy
+from collections.abc import Iterator
+from typing import Any
 
-SWAPS = {
+SWAPS: dict[type, Any] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -11,7 +13,7 @@ SWAPS = {
 NAMES = {"mean": "sum", "sum": "mean", "square": "abs", "log": "sqrt", "sin": "cos", "min": "max"}
 
 
-def mutate(source):
+def mutate(source: str) -> Iterator[tuple[str, str]]:
     """Yield (what was changed, source) for every single change of a function."""
     tree = ast.parse(source)
     sites = [node for node in ast.walk(tree) if change(copy.deepcopy(node))]
@@ -22,14 +24,14 @@ def mutate(source):
         yield f"line {site.lineno}: {what}", ast.unparse(changed)
 
 
-def change(node):
+def change(node: ast.AST) -> str | None:
     """Change a node in place; return what was changed, or None where there is nothing to."""
     if isinstance(node, ast.BinOp) and type(node.op) in SWAPS:
-        old, node.op = node.op, SWAPS[type(node.op)]()
-        return f"{type(old).__name__} to {type(node.op).__name__}"
+        old_operator, node.op = node.op, SWAPS[type(node.op)]()
+        return f"{type(old_operator).__name__} to {type(node.op).__name__}"
     if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
-        old, node.ops[0] = node.ops[0], SWAPS[type(node.ops[0])]()
-        return f"{type(old).__name__} to {type(node.ops[0]).__name__}"
+        compared, node.ops[0] = node.ops[0], SWAPS[type(node.ops[0])]()
+        return f"{type(compared).__name__} to {type(node.ops[0]).__name__}"
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         node.value += 1
         return f"{node.value - 1} to {node.value}"

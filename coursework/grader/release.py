@@ -2,10 +2,14 @@
 
 import re
 from types import SimpleNamespace
+from typing import Any
 
 import jinja2
 import jupytext
 import nbformat
+
+from .assignment import Assignment
+from .term import Term
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 SOLUTION = re.compile(rf"^( *){BEGIN}\n.*?^ *{END}\n?", re.MULTILINE | re.DOTALL)
@@ -15,7 +19,7 @@ KEY_TEXT = re.compile(r"^<!-- key -->\n.*?^<!-- /key -->\n?", re.MULTILINE | re.
 MARK = re.compile(r"^<!-- /?key -->\n", re.MULTILINE)
 
 
-def fill_in(assignment, term):
+def fill_in(assignment: Assignment, term: Term) -> str:
     """Put the definitions that the term has chosen into the source."""
     chosen = {
         task.name: SimpleNamespace(**term.variant(assignment.name, task))
@@ -30,20 +34,20 @@ def fill_in(assignment, term):
     return environment.from_string(assignment.source).render(chosen, term=term.name)
 
 
-def key_notebook(assignment, term):
+def key_notebook(assignment: Assignment, term: Term) -> Any:
     """Return the teacher's notebook: complete, with the answers to all questions."""
     text = MARK.sub("", fill_in(assignment, term))
     marks = re.compile(rf"^ *(?:{BEGIN}|{END})\n", re.MULTILINE)
     return as_notebook(marks.sub("", text), assignment.name)
 
 
-def release_notebook(assignment, term):
+def release_notebook(assignment: Assignment, term: Term) -> Any:
     """Return the student's notebook, in which every solution is a line to be replaced."""
     text = KEY_TEXT.sub("", fill_in(assignment, term))
     return as_notebook(SOLUTION.sub(rf"\1{STARTER}\n", text), assignment.name)
 
 
-def nbgrader_notebook(assignment, term):
+def nbgrader_notebook(assignment: Assignment, term: Term) -> Any:
     """Return the source notebook that nbgrader reads, with its metadata on tasks and questions."""
     text = KEY_TEXT.sub("", fill_in(assignment, term))
     notebook = as_notebook(text, assignment.name)
@@ -62,7 +66,7 @@ def nbgrader_notebook(assignment, term):
     return notebook
 
 
-def as_notebook(text, name):
+def as_notebook(text: str, name: str) -> Any:
     """Convert the source to a notebook without outputs, with ids that do not change."""
     notebook = jupytext.reads(text, fmt="md:myst")
     for number, cell in enumerate(notebook.cells):

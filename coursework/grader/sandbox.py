@@ -1,9 +1,10 @@
-"""A process that sees Python, the library and two folders, and nothing else of this machine."""
+"""A process that sees Python, the library, a folder to read and a file to write, and no more."""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 MEMORY = 8_000_000_000  # bytes of addresses; torch maps some 3 GB
@@ -11,6 +12,7 @@ CPU_SECONDS = 600
 FILE_BYTES = 100_000_000
 HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parents[1] / "lib"
+PYTHON = (os.path.abspath(sys.executable), "-s")
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache")
 
 
@@ -18,7 +20,7 @@ class NoSandboxError(RuntimeError):
     """The machine has no sandbox."""
 
 
-def require_sandbox():
+def require_sandbox() -> None:
     """Raise unless a process can be shut off on this machine."""
     for program, package in (("bwrap", "bubblewrap"), ("prlimit", "util-linux")):
         if shutil.which(program) is None:
@@ -28,19 +30,22 @@ def require_sandbox():
             )
 
 
-def start(folder_in, folder_out, *, trusted=False):
-    """Start ``inside.py`` on two folders: one it reads, one it writes."""
-    python = [os.path.abspath(sys.executable), "-s"]
+def start(folder: Path, result: Path, *, trusted: bool = False) -> subprocess.Popen[bytes]:
+    """Start ``inside.py`` on a folder that it reads, and a file that it writes each result into."""
     if trusted:
-        command = [*limits(), *python, str(HERE / "inside.py"), str(folder_in), str(folder_out)]
+        command = [*limits(), *PYTHON, str(HERE / "inside.py"), str(folder), str(result)]
     else:
-        walled = walls(folder_in, folder_out)
-        command = [*limits(), *walled, *python, "/grader/inside.py", "/in", "/out"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, **pipes, env=environment(), start_new_session=True)
+        programs = {f"/grader/{name}": HERE / name for name in ("inside.py", "codec.py")}
+        walled = walls({"/in": folder, **programs}, result)
+        written = f"/out/{result.name}"
+        command = [*limits(), *walled, *PYTHON, "/grader/inside.py", "/in", written]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=environment(), start_new_session=True,
+    )  # fmt: skip
 
 
-def limits():
+def limits() -> list[str]:
     """Return the command that limits what follows it."""
     return [
         "prlimit",
@@ -51,29 +56,35 @@ def limits():
     ]
 
 
-def walls(folder_in, folder_out):
-    """Return the command that shuts what follows it off."""
+def walls(readable: Mapping[str, Path], written: Path, work: str = "/out") -> list[str]:
+    """Return the command that shuts what follows it off.
+
+    It reads what ``readable`` names by the place where it sees it, starts in the folder ``work``,
+    and writes one file of ours, which it can neither remove nor replace. The rest that it writes
+    stays in memory, and is little.
+    """
     python = {os.path.abspath(sys.prefix), os.path.abspath(sys.base_prefix)}
-    readable = [*filter(lambda path: Path(path).exists(), SYSTEM), *sorted(python), str(LIBRARY)]
+    ours = [*filter(os.path.exists, SYSTEM), *sorted(python), str(LIBRARY)]
     command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
-    command += ["--proc", "/proc", "--dev", "/dev", "--dir", "/home"]
-    command += ["--size", str(FILE_BYTES), "--tmpfs", "/tmp"]
-    for path in readable:
+    command += ["--proc", "/proc", "--dev", "/dev"]
+    for place in ("/dev/shm", "/tmp", "/out"):
+        command += ["--size", str(FILE_BYTES), "--tmpfs", place]
+    for path in ours:
         command += ["--ro-bind", path, path]
-    for name in ("inside.py", "codec.py"):
-        command += ["--ro-bind", str(HERE / name), f"/grader/{name}"]
-    command += ["--ro-bind", str(folder_in), "/in", "--bind", str(folder_out), "/out"]
-    command += ["--chdir", "/out"]
+    for place, source in readable.items():
+        command += ["--ro-bind", str(source), place]
+    command += ["--bind", str(written), f"/out/{written.name}"]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", work]
     for name, value in environment().items():
         command += ["--setenv", name, value]
     return [*command, "--"]
 
 
-def environment():
+def environment() -> dict[str, str]:
     """Name the few variables that the process gets."""
     return {
         "PATH": "/usr/bin:/bin",
-        "HOME": "/home",
+        "HOME": "/tmp",
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
         "MPLBACKEND": "Agg",
