@@ -107,7 +107,7 @@ def wrong_measures(variant):
     """List how a measurement goes wrong."""
     answer = {"amplitude": "power", "power": "amplitude"}[variant["answer"]]
     other = {"sum": "mean", "mean": "sum", "squares": "sizes", "sizes": "squares"}
-    wanted = variant["answer"]
+    wanted = {"amplitude": "an amplitude", "power": "a power"}[variant["answer"]]
     return [
         Wrong(
             "power-or-amplitude",
@@ -253,10 +253,10 @@ def right_change(variant):
 
 
 TOLD = {
-    "error": "the change and one standard error, and the task asks for something else",
-    "half-width": "the change and 1.96 standard errors, and the task asks for something else",
-    "interval": "the two ends of a 95 % interval, and the task asks for the change itself",
-    "ratio": "the change as a multiple of its error, and the task asks for what it is in slopes",
+    "error": "the change and its standard error",
+    "half-width": "the change and 1.96 standard errors",
+    "interval": "the two ends of the 95 % interval",
+    "ratio": "the change and its ratio to the standard error",
 }
 
 
@@ -325,7 +325,11 @@ def wrong_changes(variant):
             "This is the slope of the trained networks alone; what would it be without training?",
         ),
         *(
-            Wrong(f"told-as-{told}", change_by(variant, told=told), f"You return {what}.")
+            Wrong(
+                f"told-as-{told}",
+                change_by(variant, told=told),
+                f"You return {what}; the task asks for {TOLD[variant['told']]}.",
+            )
             for told, what in TOLD.items()
             if told != variant["told"]
         ),
