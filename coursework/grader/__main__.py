@@ -92,7 +92,7 @@ def summarise(assignment, graded, target):
         yield f"most common mistake: {what} in {task}, {number} of {len(graded)}: {message}"
     yield f"look first at {target / 'class.html'}"
     for question in assignment.questions:
-        yield f"to be read: {target / 'questions' / question.name}.html, filled into the .csv"
+        yield f"to be read by a person: {target / 'questions' / question.name}.html"
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import tables
+from . import questions, tables
 from .submissions import list_some, plain
 
-# "Participant 123456", in whatever language Moodle speaks.
-PARTICIPANT = re.compile(r"^[^\d@]+(?P<number>\d+)$")
+# "Participant 123456" in the first column, in whatever language Moodle speaks.
+PARTICIPANT = re.compile(r"(?P<word>[^\d@]+)(?P<number>\d+)")
+# Columns of Canvas whose numbers are not those in the names of files.
+OTHER_NUMBERS = ("SIS", "Integration")
 
 
 @dataclass(frozen=True)
@@ -33,24 +35,29 @@ def read_roster(path, student_column, grade_column):
     return Roster(Path(path), head, rows, delimiter, who, grade)
 
 
-def names_in(cell):
-    """Return what a cell that names a student may be called by a file.
-
-    >>> sorted(names_in("Participant 12")), names_in(" ")
-    (['Participant 12', 'participant 12'], set())
-    """
-    if not cell.strip():
-        return set()
-    text = plain(cell)
-    found = PARTICIPANT.match(text)
-    return {text, f"participant {found['number']}"} if found else {text}
+def names_in(roster):
+    """Return what each cell that names a student may be called by a file, by row."""
+    cells = {
+        number: plain(row[roster.who])
+        for number, row in enumerate(roster.rows)
+        if len(row) > roster.who and row[roster.who].strip()
+    }
+    names = {number: {cell} for number, cell in cells.items()}
+    found = {number: PARTICIPANT.fullmatch(cell) for number, cell in cells.items()}
+    if roster.who == 0 and all(found.values()) and len({f["word"] for f in found.values()}) == 1:
+        for number, match in found.items():
+            names[number].add(f"participant {match['number']}")
+    if not roster.head[roster.who].startswith(OTHER_NUMBERS):
+        for number, cell in cells.items():
+            names[number].add(f"canvas {cell}")
+    return names
 
 
 def match(roster, submissions):
     """Map students to the numbers of their rows; raise where a row or a student is ambiguous."""
     by_name = {}
-    for number, row in enumerate(roster.rows):
-        for name in names_in(row[roster.who]) if len(row) > roster.who else ():
+    for number, names in names_in(roster).items():
+        for name in names:
             by_name.setdefault(name, set()).add(number)
     found = {}
     for each in submissions:
@@ -95,7 +102,7 @@ def tell_unmatched(roster, submissions, rows):
         if number not in rows.values() and len(row) > roster.who and row[roster.who].strip()
     ]
     if absent:
-        notes.append(f"{len(absent)} of {roster.path} handed in nothing: {list_some(absent)}")
+        notes.append(f"{len(absent)} of {roster.path} handed in nothing: {'; '.join(absent)}")
     return notes
 
 
@@ -113,4 +120,5 @@ def gradescope_results(marks, given):
     ]
     for title, points, most, comment in given:
         tests.append({"name": title, "score": points, "max_score": most, "output": comment})
-    return json.dumps({"score": sum(each["score"] for each in tests), "tests": tests}, indent=2)
+    score = questions.tidy(sum(each["score"] for each in tests))
+    return json.dumps({"score": score, "tests": tests}, indent=2)

@@ -51,7 +51,7 @@ def read_points(path, question):
         pairs = zip(cells, question.rubric, strict=True)
         points = [as_points(cell, most, f"{path}, {code}") for cell, (most, _) in pairs]
         # An empty cell is one that nobody has read yet, which is not 0.
-        found[code] = (None if None in points else sum(points), comment.strip())
+        found[code] = (None if None in points else tidy(sum(points)), comment.strip())
     return found
 
 
@@ -65,7 +65,17 @@ def as_points(cell, most, place):
         points = -1
     if not 0 <= points <= most:
         raise tables.TableError(f"{place}: expected points from 0 to {most}, got {cell!r}")
-    return int(points) if points == int(points) else points
+    return points
+
+
+def tidy(points):
+    """Write a sum of points without what rounding has left.
+
+    >>> tidy(0.1 + 0.2), tidy(3.0)
+    (0.3, 3)
+    """
+    rounded = round(points, 3)
+    return int(rounded) if rounded == int(rounded) else rounded
 
 
 def read_questions(folder, assignment, term, submissions):

@@ -65,7 +65,7 @@ def title_of(assignment):
 def total_of(student, marks, read):
     """Add the points for functions and those that a person has given."""
     given = [of[student][0] for of in read.values() if student in of]
-    return sum(mark.points for mark in marks) + sum(given)
+    return questions.tidy(sum(mark.points for mark in marks) + sum(given))
 
 
 def count_unread(assignment, graded, read):
@@ -86,7 +86,8 @@ def write_grades(path, assignment, graded, read):
         points = [mark.points for mark in marks]
         given = [read[name].get(student, ("", ""))[0] for name in asked]
         total = total_of(student, marks, read)
-        rows.append([student, *points, *given, total, submission.problem or ""])
+        note = "; ".join(filter(None, [submission.problem, *submission.notes]))
+        rows.append([student, *points, *given, total, note])
     tables.write_table(path, [[tables.guard(cell) for cell in row] for row in rows])
 
 

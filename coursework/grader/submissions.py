@@ -130,7 +130,7 @@ def owner(path, folder, *, canvas=True):
     >>> owner(Path("all/bob/x.ipynb"), Path("all")).student
     'bob'
     >>> owner(Path("all/lovelaceada_LATE_123_4567_spectra-1.ipynb"), Path("all"))
-    Owner(student='lovelaceada 123', keys=('123',), order=4567)
+    Owner(student='lovelaceada 123', keys=('canvas 123',), order=4567)
     >>> owner(Path("all/Ada Lovelace_123_assignsubmission_file_/x.ipynb"), Path("all"))
     Owner(student='Ada Lovelace 123', keys=('participant 123', 'Ada Lovelace'), order=0)
     """
@@ -142,7 +142,8 @@ def owner(path, folder, *, canvas=True):
         keys = (f"participant {found['number']}", found["name"])
         return Owner(f"{found['name']} {found['number']}", keys, copy)
     if canvas and len(parts) == 1 and (found := CANVAS.match(name)):
-        return Owner(f"{found['name']} {found['number']}", (found["number"],), int(found["file"]))
+        keys = (f"canvas {found['number']}",)
+        return Owner(f"{found['name']} {found['number']}", keys, int(found["file"]))
     return Owner(name, (), copy)
 
 

@@ -71,17 +71,17 @@ def grades(folder):
 
 def test_grading_again_keeps_what_is_filled_in_and_counts_it(tmp_path, write, table, code):
     write("ada", "bob")
-    filled = f'{code("ada")},1,1,0,"0,5",good control'
+    filled = f'{code("ada")},1,1,0,"0,3",good control'
     fill(table, filled)
     write("ada", "bob")
     assert filled in table.read_text("utf-8").splitlines()
-    assert grades(tmp_path) == {"ada": ("2.5", "18.5"), "bob": ("", "16")}
+    assert grades(tmp_path) == {"ada": ("2.3", "18.3"), "bob": ("", "16")}
     page = (tmp_path / "feedback" / "ada.html").read_text("utf-8")
-    assert "<strong>18.5</strong> of 20 points" in page and "good control" in page
+    assert "<strong>18.3</strong> of 20 points" in page and "good control" in page
     page = (tmp_path / "feedback" / "bob.html").read_text("utf-8")
     assert "<strong>16</strong> of 16 points so far; 4 more" in page
     results = json.loads((tmp_path / "gradescope" / "ada" / "results.json").read_text("utf-8"))
-    assert results["score"] == 18.5 and len(results["tests"]) == 5
+    assert results["score"] == 18.3 and len(results["tests"]) == 5
 
 
 def test_students_come_and_go_and_what_is_filled_in_stays(tmp_path, write, table, code):
@@ -292,6 +292,23 @@ def test_a_worksheet_of_moodle_is_filled_in(tmp_path, word, delimiter, column):
     path.write_bytes("".join(lines).encode())
     text, _ = filled(path, (column, "Grade"), MOODLE, tmp_path / "filled.csv")
     assert text == "".join([*lines[:2], lines[2].replace("\r", "16.5\r")])
+
+
+@pytest.mark.parametrize(
+    ("rows", "column", "students"),
+    [
+        ("SIS User ID,Grade\n12,\n", "SIS User ID", CANVAS),
+        ("Username,Grade\ns12,\nt13,\n", "Username", MOODLE),
+        ("Name,Username,Grade\nA,s12,\n", "Username", MOODLE),
+        ("ID,Grade\n12,\n", "ID", MOODLE),
+        ("ID,Grade\n12,\n", "ID", [submission("ada.ipynb")]),
+    ],
+)
+def test_a_number_of_something_else_is_nobodys(tmp_path, rows, column, students):
+    path = tmp_path / "t.csv"
+    path.write_text(rows, "utf-8")
+    with pytest.raises(TableError, match="names anybody"):
+        filled(path, (column, "Grade"), students, tmp_path / "filled.csv")
 
 
 def test_plain_names_are_found_as_they_are(tmp_path):
