@@ -31,7 +31,7 @@ def radius_by_sides(shape):
 def draw_shape(generator):
     """Draw a rectangle with an odd side."""
     height = 9 + 2 * int(torch.randint(3, (), generator=generator))
-    return height, height + 3 + int(torch.randint(4, (), generator=generator))
+    return height, height + 4 + int(torch.randint(3, (), generator=generator))
 
 
 def unit_power(values):
@@ -39,12 +39,20 @@ def unit_power(values):
     return values / values.square().mean().sqrt()
 
 
-def gain_by(variant, *, factor=1.0, distance=radius, knee=None, dc=False, finish=unit_power):
+def law_of(distance, knee, below, exponent):
+    """Return the law of a gain, before it is scaled."""
+    if below == "rounded":
+        return (knee**2 + distance.square()) ** (-exponent / 2)
+    falling = distance.clamp(min=knee) ** -exponent
+    return torch.where(distance < knee, 0.0, falling) if below == "off" else falling
+
+
+def gain_by(variant, *, law=law_of, factor=1.0, distance=radius, dc=False, finish=unit_power):
     """Return a function that makes the gain, right unless told otherwise."""
 
     def gain(shape, alpha):
-        flat = distance(shape).clamp(min=knee or variant["knee"])
-        values = flat ** (-alpha * factor * EXPONENT[variant["exponent"]])
+        exponent = alpha * factor * EXPONENT[variant["exponent"]]
+        values = law(distance(shape), variant["knee"], variant["below"], exponent)
         if not dc:
             values[0, 0] = 0
         return finish(values)
@@ -63,10 +71,13 @@ def right_gain(variant):
         for row in range(height):
             for column in range(width):
                 ky, kx = min(row, height - row) / height, min(column, width - column) / width
-                distance = shorter * (ky * ky + kx * kx) ** 0.5
-                if distance > 0:
-                    low = max(distance, variant["knee"])
-                    power[row, column] = math.exp(-of_power * math.log(low))
+                distance, knee = shorter * (ky * ky + kx * kx) ** 0.5, variant["knee"]
+                if variant["below"] == "rounded":
+                    distance = math.hypot(distance, knee)
+                elif variant["below"] == "flat":
+                    distance = max(distance, knee)
+                if row + column > 0 and distance >= knee:
+                    power[row, column] = math.exp(-of_power * math.log(distance))
         return (power * (height * width / power.sum())).sqrt()
 
     return [gain]
@@ -74,6 +85,11 @@ def right_gain(variant):
 
 def wrong_gains(variant):
     """List how the gain goes wrong."""
+    return [*wrong_laws(variant), *wrong_knees(variant), *wrong_norms(variant)]
+
+
+def wrong_laws(variant):
+    """List what goes wrong with the exponent, and with the unit of the frequency."""
     wanted = variant["exponent"]
     factor = {"power": 2.0, "amplitude": 0.5}[wanted]
     return [
@@ -95,29 +111,9 @@ def wrong_gains(variant):
             "Your gain grows with the frequency, so fine waves would be the strong ones.",
         ),
         Wrong(
-            "dc-kept",
-            gain_by(variant, dc=True),
-            "The constant wave has a gain. What does the task want there?",
-        ),
-        Wrong(
             "shifted",
             gain_by(variant, finish=lambda v: torch.fft.fftshift(unit_power(v))),
             "You put the constant wave into the middle of the array; the transform has it first.",
-        ),
-        Wrong(
-            "cycles-per-pixel",
-            gain_by(variant, distance=lambda shape: radius(shape) / min(shape)),
-            "Your gain is flat: you count cycles/pixel, of which no wave has as many as the knee.",
-        ),
-        Wrong(
-            "no-knee",
-            gain_by(variant, knee=1e-9),
-            "Your law has no flat part: the lowest waves are too strong.",
-        ),
-        Wrong(
-            "other-knee",
-            gain_by(variant, knee={2: 3, 3: 2}[variant["knee"]]),
-            "The flat part of your gain ends at another radius than that of the task.",
         ),
         Wrong(
             "each-side-by-itself",
@@ -130,6 +126,69 @@ def wrong_gains(variant):
             gain_by(variant, distance=lambda shape: radius(shape, max)),
             "Your radius counts periods along the longer side; the task counts along the shorter.",
         ),
+    ]
+
+
+AT_THE_KNEE = {
+    "flat": "Below the knee your gain is flat. The task wants something else of these waves.",
+    "off": "Below the knee your gain is zero. The task keeps these waves.",
+    "rounded": "Your gain has no sharp knee: it bends little by little, and the task wants a law "
+    "that changes at the knee.",
+}
+
+
+def wrong_knees(variant):
+    """List what goes wrong at the knee and below it."""
+    other = {2.5: 3.5, 3.5: 2.5}[variant["knee"]]
+    wrongs = [
+        Wrong(
+            "no-knee",
+            gain_by(variant, law=lambda d, knee, below, e: d.clamp(min=1e-9) ** -e),
+            "Your law has no knee: it goes on to the lowest waves, which come out too strong.",
+        ),
+        Wrong(
+            "other-knee",
+            gain_by({**variant, "knee": other}),
+            f"The knee of your gain is at {other} cycles/image, and that of the task elsewhere.",
+        ),
+        *[
+            Wrong(f"below-{below}", gain_by({**variant, "below": below}), message)
+            for below, message in AT_THE_KNEE.items()
+            if below != variant["below"]
+        ],
+    ]
+    if variant["below"] == "rounded":
+        wrongs.append(
+            Wrong(
+                "lengths-added",
+                gain_by(variant, law=lambda d, knee, below, e: (knee + d) ** -e),
+                "You add the knee and the frequency. The task adds their squares.",
+            )
+        )
+    # Where waves below the knee are off, there is no constant wave, and none of 3 cycles/pixel.
+    return wrongs if variant["below"] == "off" else [*wrongs, *wrong_lowest(variant)]
+
+
+def wrong_lowest(variant):
+    """List what goes wrong with the lowest waves where they are kept."""
+    return [
+        Wrong(
+            "dc-kept",
+            gain_by(variant, dc=True),
+            "The constant wave has a gain. What does the task want there?",
+        ),
+        Wrong(
+            "cycles-per-pixel",
+            gain_by(variant, distance=lambda shape: radius(shape) / min(shape)),
+            "Your gain is all but flat: you count cycles/pixel, of which no wave has as many as "
+            "the knee.",
+        ),
+    ]
+
+
+def wrong_norms(variant):
+    """List what goes wrong with the scale of the gain."""
+    return [
         Wrong(
             "sum-of-squares",
             gain_by(variant, finish=lambda values: values / values.square().sum().sqrt()),
@@ -137,10 +196,10 @@ def wrong_gains(variant):
             "Parseval's identity must be D for a variance of 1?",
         ),
         Wrong(
-            "dc-not-counted",
-            gain_by(variant, finish=lambda v: v * ((v.numel() - 1) / v.square().sum()).sqrt()),
-            "You take the mean over all frequencies but the constant wave. The variance is a "
-            "mean over all pixels, of which there are as many as frequencies.",
+            "zeros-not-counted",
+            gain_by(variant, finish=lambda v: v / v[v > 0].square().mean().sqrt()),
+            "You take the mean over the frequencies that are on. The variance is a mean over all "
+            "pixels, of which there are as many as frequencies.",
         ),
         Wrong(
             "mean-size",
@@ -171,16 +230,23 @@ def exact(field):
     return field / field.square().mean((-2, -1), keepdim=True).sqrt()
 
 
+def unit_peak(field):
+    """Scale each field so that its largest pixel has the size 1."""
+    return field / field.abs().amax((-2, -1), keepdim=True)
+
+
+SCALED = {"on average": lambda field: field, "variance": exact, "peak": unit_peak}
+
+
 def field_by(variant, *, change=None, gain_of=None, leave=back, finish=None):
     """Return a function that makes fields, right unless told otherwise."""
 
-    def field(gain, noise):
+    def field(given, noise):
+        gain = given if variant["given"] == "gain" else given.sqrt()
         start = coefficients(noise, variant["noise"])
         start = change(start, noise) if change else start
         made = leave((gain_of(gain) if gain_of else gain) * start)
-        if finish:
-            return finish(made)
-        return exact(made) if variant["spread"] == "exactly" else made
+        return (finish or SCALED[variant["spread"]])(made)
 
     return field
 
@@ -195,8 +261,9 @@ def waves(n):
 def right_field(variant):
     """Write the same with matrices of waves."""
 
-    def field(gain, noise):
-        height, width = gain.shape
+    def field(given, noise):
+        height, width = given.shape
+        gain = given ** (1.0 if variant["given"] == "gain" else 0.5)
         rows, columns = waves(height), waves(width)
         if variant["noise"] == "pixels":
             fields = [
@@ -206,8 +273,10 @@ def right_field(variant):
         else:
             fields = [rows @ (gain * (noise[0] + 1j * noise[1])) @ columns]
         fields = [each.real for each in fields]
-        if variant["spread"] == "exactly":
+        if variant["spread"] == "variance":
             fields = [each * (each.numel() ** 0.5 / float(each.norm())) for each in fields]
+        if variant["spread"] == "peak":
+            fields = [each / max(float(each.max()), -float(each.min())) for each in fields]
         return torch.stack(fields) if variant["noise"] == "pixels" else fields[0]
 
     return [field]
@@ -264,11 +333,7 @@ def wrong_gains_of_fields(variant):
             field_by(variant, gain_of=torch.fft.fftshift),
             "Gain and coefficients do not stand in the same order: where is the constant wave?",
         ),
-        Wrong(
-            "gain-squared",
-            field_by(variant, gain_of=torch.square),
-            "You apply the gain twice. Gains multiply amplitudes, and power by their squares.",
-        ),
+        *wrong_squares(variant),
         Wrong(
             "modulus",
             field_by(variant, leave=lambda y: torch.fft.ifft2(y, norm="ortho").abs()),
@@ -283,39 +348,91 @@ def wrong_gains_of_fields(variant):
     ]
 
 
-def wrong_scales(variant):
-    """List how the scale of fields goes wrong."""
-    if variant["spread"] == "exactly":
+def wrong_squares(variant):
+    """List how gain and power are mistaken for each other."""
+    if variant["given"] == "power":
         return [
             Wrong(
-                "not-scaled",
-                field_by(variant, finish=lambda field: field),
-                "Your fields have the variance 1 on average. This term wants it of each one.",
-            ),
-            Wrong(
-                "unbiased",
-                field_by(variant, finish=lambda x: x / x.std((-2, -1), keepdim=True)),
-                "Nearly: your variance divides by one less than the number of pixels, as torch.std "
-                "does unless told not to.",
-            ),
-            Wrong(
-                "largest-pixel",
-                field_by(variant, finish=lambda x: x / x.abs().amax((-2, -1), keepdim=True)),
-                "You scale by the largest pixel, not by the variance.",
-            ),
-            Wrong(
-                "variance",
-                field_by(variant, finish=lambda x: x / x.square().mean((-2, -1), keepdim=True)),
-                "You divide by the variance; what is divided then has the variance one over it.",
-            ),
+                "power-as-a-gain",
+                field_by(variant, gain_of=torch.square),
+                "You multiply coefficients by the power that they are to have. A coefficient is "
+                "an amplitude.",
+            )
         ]
-    wrongs = [
+    return [
         Wrong(
-            "each-scaled",
-            field_by(variant, finish=exact),
-            "You scale each field to variance 1 exactly. In this term the variance is 1 on "
-            "average only, and that of single fields scatters.",
+            "gain-squared",
+            field_by(variant, gain_of=torch.square),
+            "You apply the gain twice. Gains multiply amplitudes, and power by their squares.",
         ),
+        Wrong(
+            "gain-as-a-power",
+            field_by(variant, gain_of=torch.sqrt),
+            "You take the root of the gain, as if it were a power. It multiplies as it is.",
+        ),
+    ]
+
+
+def wrong_scales(variant):
+    """List how the scale of fields goes wrong."""
+    wrongs = {"on average": wrong_transforms, "variance": wrong_spreads, "peak": wrong_peaks}
+    told = {
+        "on average": "Your fields are not scaled. This term wants something of each one.",
+        "variance": "You scale each field so that the mean of its squares is 1. This term wants "
+        "something else.",
+        "peak": "You scale each field by its largest pixel. This term wants something else.",
+    }
+    return [
+        *[
+            Wrong(
+                f"spread-{each.replace(' ', '-')}", field_by({**variant, "spread": each}), message
+            )
+            for each, message in told.items()
+            if each != variant["spread"]
+        ],
+        *wrongs[variant["spread"]](variant),
+    ]
+
+
+def wrong_spreads(variant):
+    """List how the variance of a field goes wrong."""
+    return [
+        Wrong(
+            "unbiased",
+            field_by(variant, finish=lambda x: x / x.std((-2, -1), keepdim=True)),
+            "Nearly: your variance divides by one less than the number of pixels, as torch.std "
+            "does unless told not to.",
+        ),
+        Wrong(
+            "divided-by-the-variance",
+            field_by(variant, finish=lambda x: x / x.square().mean((-2, -1), keepdim=True)),
+            "You divide by the variance; what is divided then has the variance one over it.",
+        ),
+    ]
+
+
+def wrong_peaks(variant):
+    """List how the largest pixel of a field goes wrong."""
+    return [
+        Wrong(
+            "largest-without-sign",
+            field_by(variant, finish=lambda x: x / x.amax((-2, -1), keepdim=True)),
+            "You divide by the brightest pixel. The darkest may lie farther from zero.",
+        ),
+        Wrong(
+            "range",
+            field_by(
+                variant,
+                finish=lambda x: x / (x.amax((-2, -1)) - x.amin((-2, -1)))[..., None, None],
+            ),
+            "You divide by the distance of the brightest pixel from the darkest.",
+        ),
+    ]
+
+
+def wrong_transforms(variant):
+    """List how the scale goes wrong where nothing is scaled in the end."""
+    wrongs = [
         Wrong(
             "variance-d",
             field_by(variant, finish=lambda x: x * x.shape[-2] ** 0.5 * x.shape[-1] ** 0.5),
@@ -344,22 +461,32 @@ def draw_field(generator, variant):
     shape = draw_shape(generator)
     gain = radius(shape).clamp(min=0.5) ** -number(generator, 0.5, 1.5)
     gain[0, 0] = 0
-    return unit_power(gain), torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+    gain = unit_power(gain)
+    given = gain if variant["given"] == "gain" else gain.square()
+    return given, torch.randn(2, *shape, generator=generator, dtype=torch.float64)
 
 
-def recolor_by(variant, *, factor=1.0, distance=radius, keeps=None, change=None, dc=None):
+def exponent_of_gain(variant, delta):
+    """Return the exponent that the gain of a wave has."""
+    return delta * EXPONENT[variant["exponent"]] * (1 if variant["delta"] == "rises" else -1)
+
+
+def recolor_by(variant, *, factor=1.0, distance=radius, change=fft2, dc=None):
     """Return a function that recolours, right unless told otherwise."""
 
     def recolor(x, delta):
         distances = distance(x.shape)
         distances[0, 0] = 1
-        kept = keeps or variant["keeps"]
-        gain = distances ** (factor * delta * EXPONENT[variant["exponent"]])
-        if kept == "pivot":
-            gain = gain / PIVOT ** (factor * delta * EXPONENT[variant["exponent"]])
+        gain = (distances / PIVOT) ** (factor * exponent_of_gain(variant, delta))
         before, mean = x - x.mean(), x.mean()
-        after = back(gain * (change or fft2)(before))
-        scale = before.norm() / after.norm() if kept == "variance" else torch.ones(())
+        after = back(gain * change(before))
+        scale = {
+            "variance": before.norm() / after.norm(),
+            "pivot": torch.ones(()),
+            "strongest": 1 / gain.flatten()[1:].max(),
+            "weakest": 1 / gain.flatten()[1:].min(),
+            "one cycle": PIVOT ** (factor * exponent_of_gain(variant, delta)),
+        }[variant["keeps"]]
         return scale * after + (dc(mean, scale, gain) if dc else mean)
 
     return recolor
@@ -372,7 +499,9 @@ def right_recolor(variant):
         height, width = x.shape
         shorter = min(height, width)
         p, q = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        half = delta / 2 if variant["exponent"] == "power" else delta
+        power = delta / 2 if variant["exponent"] == "power" else delta
+        power = power if variant["delta"] == "rises" else -power
+        strongest = 0.0
         result = torch.zeros(height, width, dtype=torch.float64)
         for row in range(height):
             for column in range(width):
@@ -382,10 +511,13 @@ def right_recolor(variant):
                 distance = shorter * (ky * ky + kx * kx) ** 0.5
                 angle = 2 * torch.pi * (row * p.double() / height + column * q.double() / width)
                 even, odd = (x * angle.cos()).mean(), (x * angle.sin()).mean()
-                gain = (distance / PIVOT) ** half
+                gain = (distance / PIVOT) ** power
+                strongest = max(strongest, gain)
                 result += gain * (even * angle.cos() + odd * angle.sin())
         if variant["keeps"] == "variance":
             result = result * (x.var() / result.var()).sqrt()
+        if variant["keeps"] == "strongest":
+            result = result / strongest
         return result + x.mean()
 
     return [recolor]
@@ -398,7 +530,7 @@ def wrong_recolors(variant):
         Wrong(
             "sign",
             recolor_by(variant, factor=-1.0),
-            "You go the other way: a positive δ makes fine waves stronger.",
+            "You go the other way: are fine waves stronger or weaker for a positive δ?",
         ),
         Wrong(
             "double",
@@ -441,21 +573,25 @@ def radius_shifted(shape):
     return torch.fft.fftshift(distances)
 
 
+KEPT = {
+    "variance": "You keep the variance of the pixels, which may change in this term.",
+    "pivot": f"You keep waves of {PIVOT} cycles/image. This term keeps something else.",
+    "strongest": "You make the largest factor 1. This term keeps something else.",
+    "one cycle": "You keep what has one cycle/image, as the library does; this term keeps "
+    "something else.",
+}
+
+
 def wrong_kept(variant):
     """List how that goes wrong which has to be kept."""
-    plain = Wrong(
-        "library",
-        recolor_by(variant, keeps="nothing"),
-        "You keep what has one cycle/image, as the library does; this term keeps something else.",
-    )
+    wrongs = [
+        Wrong(f"keeps-{keeps.replace(' ', '-')}", recolor_by({**variant, "keeps": keeps}), message)
+        for keeps, message in KEPT.items()
+        if keeps != variant["keeps"]
+    ]
     if variant["keeps"] == "variance":
         return [
-            plain,
-            Wrong(
-                "pivot",
-                recolor_by(variant, keeps="pivot"),
-                "You keep the power at one radius. The task wants the variance of the pixels kept.",
-            ),
+            *wrongs,
             Wrong(
                 "dc-scaled",
                 recolor_by(variant, dc=lambda mean, scale, gain: scale * mean),
@@ -463,24 +599,26 @@ def wrong_kept(variant):
             ),
             Wrong("sum-of-squares", recolor_keeping_squares(variant), KEPT_SQUARES),
         ]
-    return [
-        plain,
+    wrongs.append(
         Wrong(
-            "variance",
-            recolor_by(variant, keeps="variance"),
-            "You keep the variance of the pixels. In this term it may change.",
-        ),
-        Wrong(
-            "dc-scaled",
-            recolor_by(variant, dc=lambda mean, scale, gain: gain[0, 0] * mean),
+            "dc-multiplied",
+            recolor_by(variant, dc=lambda mean, scale, gain: scale * gain[0, 0] * mean),
             "The constant wave is multiplied too. It has no place on a power law, and stays.",
-        ),
-        Wrong(
+        )
+    )
+    if variant["keeps"] == "pivot":
+        cycles_per_pixel = Wrong(
             "cycles-per-pixel",
             recolor_by(variant, distance=lambda shape: radius(shape) / min(shape)),
             "Your radius is in cycles/pixel and that of the pivot in cycles/image.",
-        ),
-    ]
+        )
+        return [*wrongs, cycles_per_pixel]
+    weakest = Wrong(
+        "weakest",
+        recolor_by({**variant, "keeps": "weakest"}),
+        "You make the smallest factor 1, so that waves get stronger.",
+    )
+    return [*wrongs, weakest]
 
 
 KEPT_SQUARES = (
@@ -491,7 +629,7 @@ KEPT_SQUARES = (
 
 def recolor_keeping_squares(variant):
     """Return a function that scales the whole image to the length that it had."""
-    plain = recolor_by(variant, keeps="nothing")
+    plain = recolor_by({**variant, "keeps": "one cycle"})
 
     def recolor(x, delta):
         y = plain(x, delta)
@@ -509,29 +647,29 @@ def draw_recolor(generator, variant):
     return x - x.mean() + 1.5, sign * number(generator, 0.6, 0.9)
 
 
-def swap_by(variant, *, roles=1, band=None, phase_of=None, join=None, leave=back):
+def swap_by(variant, *, phase_of=torch.angle, join=None, leave=back):
     """Return a function that swaps phases, right unless told otherwise."""
 
     def swap_phases(a, b, radius_of_band):
-        first, second = (a, b) if (variant["amplitude"] == "a") == (roles == 1) else (b, a)
+        first, second = (a, b) if variant["amplitude"] == "a" else (b, a)
         own, other = fft2(first), fft2(second)
-        if join:
-            hybrid = join(own, other)
-        else:
-            hybrid = torch.polar(own.abs(), phase_of(other) if phase_of else other.angle())
+        hybrid = join(own, other) if join else torch.polar(own.abs(), phase_of(other))
         inside = radius(a.shape) < radius_of_band
-        chosen = {"below": inside, "from": ~inside, "all": inside | ~inside}
-        return leave(torch.where(chosen[band or variant["band"]], hybrid, own))
+        band = {"below": inside, "from": ~inside, "all": inside | ~inside}[variant["band"]]
+        rest = {"amplitudes": own, "phases": other, "nothing": torch.zeros_like(own)}
+        return leave(torch.where(band, hybrid, rest[variant["rest"]]))
 
     return swap_phases
 
 
 def right_swap(variant):
     """Write the same with quotients, wave by wave."""
+    share = {"amplitudes": (1, 0), "phases": (0, 1), "nothing": (0, 0)}[variant["rest"]]
 
     def swap_phases(a, b, radius_of_band):
         first, second = (a, b) if variant["amplitude"] == "a" else (b, a)
-        own, other = fft2(first).clone(), fft2(second)
+        own, other = fft2(first), fft2(second)
+        made = share[0] * own + share[1] * other
         height, width = a.shape
         for row in range(height):
             for column in range(width):
@@ -539,31 +677,49 @@ def right_swap(variant):
                 low = min(height, width) * (ky * ky + kx * kx) ** 0.5 < radius_of_band
                 if low == (variant["band"] == "below"):
                     turn = other[row, column] / other[row, column].abs()
-                    own[row, column] = own[row, column].abs() * turn
-        return back(own)
+                    made[row, column] = own[row, column].abs() * turn
+        return back(made)
 
     return [swap_phases]
 
 
+BEYOND = {
+    "amplitudes": "Outside of the band your waves are those of the image that gives amplitudes.",
+    "phases": "Outside of the band your waves are those of the image that gives phases.",
+    "nothing": "Outside of the band your image has no waves.",
+}
+
+
 def wrong_swaps(variant):
     """List how swapping phases goes wrong."""
-    other_band = {"below": "from", "from": "below"}[variant["band"]]
+    amplitude = {"a": "b", "b": "a"}[variant["amplitude"]]
+    band = {"below": "from", "from": "below"}[variant["band"]]
     return [
         Wrong(
             "roles",
-            swap_by(variant, roles=2),
+            swap_by({**variant, "amplitude": amplitude}),
             "The two images have changed their roles: which of them gives the amplitudes?",
         ),
         Wrong(
             "other-band",
-            swap_by(variant, band=other_band),
-            "You swap where the task does not, and leave alone where it does.",
+            swap_by({**variant, "band": band}),
+            "Your band is the other half of the plane: are the hybrid's waves those below the "
+            "radius, or the others?",
         ),
         Wrong(
             "everywhere",
-            swap_by(variant, band="all"),
-            "You swap at all frequencies. The task swaps in a band only.",
+            swap_by({**variant, "band": "all"}),
+            "You make a hybrid at all frequencies. The task makes it in a band only.",
         ),
+        *[
+            Wrong(
+                f"rest-{rest}",
+                swap_by({**variant, "rest": rest}),
+                f"{told} The task wants something else there.",
+            )
+            for rest, told in BEYOND.items()
+            if rest != variant["rest"]
+        ],
         Wrong(
             "angle-of-a-modulus",
             swap_by(variant, phase_of=lambda other: other.abs().angle()),
@@ -614,18 +770,25 @@ def draw_swap(generator, variant):
 TASKS = [
     Task(
         "gain", 4, draw_gain, gain_by, wrong_gains, right_gain,
-        variants=choices(exponent=("power", "amplitude"), knee=(2, 3)),
+        variants=choices(
+            exponent=("power", "amplitude"), knee=(2.5, 3.5), below=tuple(AT_THE_KNEE)
+        ),
     ),
     Task(
         "field", 4, draw_field, field_by, wrong_fields, right_field,
-        variants=choices(noise=("pixels", "waves"), spread=("on average", "exactly")),
+        variants=choices(
+            given=("gain", "power"), noise=("pixels", "waves"), spread=tuple(SCALED)
+        ),
     ),
     Task(
         "recolor", 4, draw_recolor, recolor_by, wrong_recolors, right_recolor,
-        variants=choices(exponent=("amplitude", "power"), keeps=("variance", "pivot")),
+        variants=choices(
+            exponent=("amplitude", "power"), delta=("rises", "falls"),
+            keeps=("variance", "pivot", "strongest"),
+        ),
     ),
     Task(
         "swap_phases", 4, draw_swap, swap_by, wrong_swaps, right_swap,
-        variants=choices(amplitude=("a", "b"), band=("below", "from")),
+        variants=choices(amplitude=("a", "b"), band=("below", "from"), rest=tuple(BEYOND)),
     ),
 ]  # fmt: skip

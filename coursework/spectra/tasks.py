@@ -255,7 +255,7 @@ def wrong_radials(variant):
         Wrong(
             "last-ring-missing",
             radial_by(variant, missing=1),
-            "Your last ring is missing: waves of two pixels, half the shorter side, have one too.",
+            "Your last ring is missing: waves of two pixels along the shorter side lie in it.",
         ),
         Wrong(
             "corners-kept",
