@@ -34,10 +34,12 @@ def fit_line(x, y, weights):
     return (weights * x * y).sum() / (weights * x.square()).sum()
 
 
-def slope_by(variant, *, sign=1.0, factor=1.0, before=None, weights=None, first=0, last=0, **how):
+def slope_by(
+    variant, *, sign=1.0, factor=1.0, before=None, weights=None, first=0, last=0, early=0,
+    offset=0, **how,
+):  # fmt: skip
     """Return a function that fits the slope, right unless told otherwise."""
     mean_of, weighing = before or variant["mean"], weights or variant["weights"]
-    offset = how.pop("offset", 0)
 
     def slope(squares, fmin, fmax):
         there, back = MEANS[mean_of]
@@ -46,7 +48,7 @@ def slope_by(variant, *, sign=1.0, factor=1.0, before=None, weights=None, first=
         count = torch.bincount(torch.floor(radius(squares.shape) + 0.5).long().flatten())
         weight = count[chosen].double() if weighing == "points" else torch.ones(len(chosen))
         x = (chosen.double() + offset).log()
-        return sign * factor * fit_line(x, curve[chosen].log(), weight.double())
+        return sign * factor * fit_line(x, curve[chosen - early].log(), weight.double())
 
     return slope
 
@@ -105,6 +107,12 @@ def wrong_slopes(variant):
             slope_by(variant, offset=1),
             "Your rings have the frequency of the next one: the first ring of a profile, of "
             "0 cycles/image, holds the constant wave.",
+        ),
+        Wrong(
+            "values-shifted",
+            slope_by(variant, early=1),
+            "You take the value of each ring for that of the next, so that the fit begins one ring "
+            "too early: the first value of a profile is that of the constant wave, ring 0.",
         ),
         Wrong(
             "corners-kept",
