@@ -3,7 +3,7 @@
 
 (() => {
   // Letters, against their size in slides.css.
-  const SMALLEST = 0.55;
+  const SMALLEST = 0.7;
   const LARGEST = { figure: 1, table: 1 };
   const TITLE = 110; // pixels of a headline above a picture
 
@@ -43,6 +43,7 @@
       height: 720,
       margin: 0,
       center: false,
+      controlsTutorial: false,
       hash: true,
       transition: "none",
       slideNumber: "c/t",
