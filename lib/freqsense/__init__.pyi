@@ -1,5 +1,6 @@
 from . import checkpoints as checkpoints
 from . import datasets as datasets
+from . import exercises as exercises
 from . import experiments as experiments
 from . import filters as filters
 from . import fourier as fourier

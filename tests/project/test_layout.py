@@ -20,7 +20,7 @@ ORDER = [
     {"_moments"},
     {"spectra", "layers", "sensitivity", "datasets"},
     {"filters", "images", "models", "theory", "training"},
-    {"robustness", "checkpoints", "notebook"},
+    {"robustness", "checkpoints", "notebook", "exercises"},
     {"measurement"},
     {"plotting"},
     {"experiments"},

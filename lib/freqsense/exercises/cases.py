@@ -9,6 +9,8 @@ from torch import Generator
 from freqsense.exercises.comparison import agree
 from freqsense.exercises.exercise import Exercise, Wrong
 
+__all__ = ["ATTEMPTS", "Cases", "UnluckyInputsError", "attempt", "draw_cases", "shows"]
+
 ATTEMPTS = 50
 
 

@@ -7,17 +7,33 @@ from typing import Any
 
 import torch
 
+from freqsense.exercises import _convolution, _images, _sensitivity
 from freqsense.exercises.cases import Cases, draw_cases
 from freqsense.exercises.exercise import Exercise
 from freqsense.exercises.verdict import judge
 
-EXERCISES: dict[str, Exercise] = {}
+__all__ = ["CHANGED", "EXERCISES", "NOTHING", "check", "find_exercise", "generator_of", "tell"]
+
+NOTHING = "It returns nothing yet."
+CHANGED = (
+    "What it returns is right, but it changes what it is given, which belongs to the caller. Work "
+    "on a new tensor."
+)
+
+EXERCISES = _images.EXERCISES | _convolution.EXERCISES | _sensitivity.EXERCISES
 
 
 def check(name: str, function: Callable[..., Any]) -> None:
-    """Print whether a function solves the exercise of this label, or what is off.
+    """Print whether a function solves the exercise of a label, or what is off.
 
-    The function is called on inputs drawn for the exercise, the same each time.
+    The function is called on inputs drawn for the exercise, the same each time. What it returns is
+    compared with the right answer, and if it differs with those of known misconceptions.
+
+    Parameters
+    ----------
+    name : label of the exercise, as it stands on the page: a key of ``EXERCISES``.
+    function : takes the arguments that the exercise names. Tensors are float64; results may be
+        tensors, arrays or numbers, and agree with the right ones to six digits.
 
     Raises
     ------
@@ -25,6 +41,14 @@ def check(name: str, function: Callable[..., Any]) -> None:
         If no exercise with this label asks for a function.
     TypeError
         If ``function`` cannot be called.
+
+    Examples
+    --------
+    >>> from freqsense import exercises, fourier
+    >>> exercises.check("ex-dft-inverse", fourier.fft2)
+    This turns the image about. What changes the sign of i in the sum?
+    >>> exercises.check("ex-dft-inverse", fourier.ifft2)
+    Right on all inputs.
     """
     exercise = find_exercise(name)
     if not callable(function):
@@ -53,18 +77,26 @@ def generator_of(name: str, number: int) -> torch.Generator:
 
 def tell(exercise: Exercise, cases: Cases, function: Callable[..., Any]) -> str:
     """Say what becomes of a function on the inputs of an exercise."""
-    found = []
+    found, changed = [], False
     for arguments in cases.arguments:
+        # Copies: a function that changes what it is given must not change the next call.
+        given = [_copy(argument) for argument in arguments]
         try:
-            # A copy: a function that changes what it is given must not change the next call.
-            found.append(function(*map(copy, arguments)))
+            found.append(_copy(function(*given)))
         except Exception as error:  # whatever a reader's code may raise
             return f"It stopped: {type(error).__name__}: {error}"
+        changed = changed or not all(map(_is_same, given, arguments))
     if all(value is None for value in found):
-        return "It returns nothing yet."
-    return judge(exercise, cases, found).message
+        return NOTHING
+    verdict = judge(exercise, cases, found)
+    return CHANGED if verdict.right and changed else verdict.message
 
 
-def copy(value: Any) -> Any:
+def _is_same(value: Any, before: Any) -> bool:
+    """Tell whether an argument is what it was before a call."""
+    return not isinstance(value, torch.Tensor) or torch.equal(value, before)
+
+
+def _copy(value: Any) -> Any:
     """Return a tensor that may be changed, and anything else as it is."""
     return value.clone() if isinstance(value, torch.Tensor) else value

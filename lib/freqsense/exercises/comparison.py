@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["agree", "as_array", "difference", "kind", "magnitude"]
+
 
 def agree(answer: Any, right: Any, rtol: float, atol: float = 0.0) -> bool:
     """Tell whether two values are equal up to rounding.
@@ -37,6 +39,8 @@ def difference(answer: Any, right: Any, rtol: float, atol: float = 0.0) -> str |
         return "some of the numbers are not finite"
     # What is small beside the largest number is rounding of that one.
     atol = max(atol, rtol * magnitude(wanted))
+    if not np.iscomplexobj(wanted) and np.abs(found.imag).max(initial=0) > atol:
+        return "expected real numbers, got complex ones"
     return None if np.allclose(found, wanted, rtol=rtol, atol=atol) else "the numbers differ"
 
 

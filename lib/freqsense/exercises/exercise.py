@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Generator
 
+__all__ = ["Exercise", "Wrong"]
+
 
 @dataclass(frozen=True)
 class Wrong:
