@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import exports, report
+from .assignment import Assignment
 from .grade import grade_folder, write_coursework
 from .sandbox import NoSandboxError
 from .submissions import WrongFolderError, list_some
@@ -16,7 +18,7 @@ from .trust import trust_rows, write_trust
 EXPECTED = (TermError, WrongFolderError, NoSandboxError, TableError, OSError)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
     parser = argparse.ArgumentParser(prog="grader", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -44,7 +46,7 @@ def main(arguments=None):
         return 2
 
 
-def run_coursework(told):
+def run_coursework(told: argparse.Namespace) -> int:
     """Write what a term needs, and show how far the grader can be trusted."""
     term = read_term(told.term)
     write_coursework(term, told.into)
@@ -54,7 +56,7 @@ def run_coursework(told):
     return 0
 
 
-def run_grade(told):
+def run_grade(told: argparse.Namespace) -> int:
     """Grade a folder and say in short what came out."""
     term = read_term(told.term)
     roster = exports.read_roster(*told.fill) if told.fill else None
@@ -71,7 +73,9 @@ def run_grade(told):
     return 0
 
 
-def summarise(assignment, graded, target):
+def summarise(
+    assignment: Assignment, graded: Sequence[report.Graded], target: Path
+) -> Iterator[str]:
     """Say what came out, and where to look first."""
     of = sum(task.points for task in assignment.tasks)
     yield (

@@ -7,14 +7,18 @@ import base64
 import html
 import io
 import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from markdown_it import MarkdownIt
 from mdit_py_plugins.amsmath import amsmath_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from PIL import Image
 
-from .submissions import as_text, is_code, read_cells
+from .assignment import Assignment, Question
+from .submissions import Submission, as_text, is_code, read_cells
 
+Cell = dict[str, Any]
 NO_ANSWER = "(no answer found)"
 MARK = re.compile(r"^\*\*Answer ([\w-]+):\*\*", re.MULTILINE)
 PICTURES = 6  # of an answer
@@ -28,7 +32,7 @@ UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, SyntaxEr
               RecursionError, Image.DecompressionBombError)  # fmt: skip
 
 
-def answer_to(question, assignment, submission):
+def answer_to(question: Question, assignment: Assignment, submission: Submission) -> str:
     """Return a student's answer as HTML, with the code of its section and what that has shown."""
     if submission.path is None or submission.problem:
         return f"<p>{NO_ANSWER}</p>"
@@ -41,12 +45,14 @@ def answer_to(question, assignment, submission):
     return f"<p>{NO_ANSWER}</p>"
 
 
-def headings_of(assignment):
+def headings_of(assignment: Assignment) -> set[str]:
     """Return the headings of an assignment, between which a section lies."""
     return {line.strip() for line in assignment.source.splitlines() if line.startswith("#")}
 
 
-def render_section(cells, number, question, headings):
+def render_section(
+    cells: Sequence[Cell], number: int, question: Question, headings: set[str]
+) -> str:
     """Render what follows the mark in its section, and all code of the section; '' if no text."""
     start = next((n for n in range(number, 0, -1) if has_heading(cells[n], headings)), 0)
     later = range(number + 1, len(cells))
@@ -64,18 +70,18 @@ def render_section(cells, number, question, headings):
     return "".join([*before, render_text(first), *after])
 
 
-def has_heading(cell, headings):
+def has_heading(cell: Cell, headings: set[str]) -> bool:
     """Tell whether a section of the assignment begins in a cell."""
     lines = [] if is_code(cell) else cell["source"].splitlines()
     return any(line.strip() in headings for line in lines)
 
 
-def ends_section(cell, headings):
+def ends_section(cell: Cell, headings: set[str]) -> bool:
     """Tell whether a cell belongs to the next question."""
     return not is_code(cell) and (has_heading(cell, headings) or bool(MARK.search(cell["source"])))
 
 
-def after_mark(source, name):
+def after_mark(source: str, name: str) -> str:
     r"""Return what stands between the mark of a question and the next mark.
 
     >>> after_mark("**Answer a:** one\n\n**Answer b:** two", "a")
@@ -85,7 +91,7 @@ def after_mark(source, name):
     return dict(zip(parts[::2], parts[1::2], strict=True))[name].strip()
 
 
-def render_text(cell):
+def render_text(cell: Cell) -> str:
     """Render the Markdown of a cell; pictures are those attached to it."""
     source, attached = cell["source"], {"attachments": cell.get("attachments")}
     try:
@@ -96,7 +102,7 @@ def render_text(cell):
     return told + more
 
 
-def reader():
+def reader() -> MarkdownIt:
     """Return the reader of Markdown, which lets no HTML, script or address of a picture through."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     markdown.use(dollarmath_plugin, double_inline=True, renderer=formula)
@@ -111,7 +117,7 @@ def reader():
     return markdown
 
 
-def formula(text, options):
+def formula(text: str, options: dict[str, Any]) -> str:
     r"""Hand a formula over to MathJax, which reads nothing but what stands in the class ``math``.
 
     >>> formula("a<b", {"display_mode": False})
@@ -122,7 +128,7 @@ def formula(text, options):
     return f"\\({html.escape(text)}\\)"
 
 
-def show_attachment(renderer, tokens, index, options, env):
+def show_attachment(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
     """Show a picture that is attached to the cell, and name any other."""
     source, said = tokens[index].attrs.get("src", ""), tokens[index].content
     try:
@@ -133,12 +139,12 @@ def show_attachment(renderer, tokens, index, options, env):
     return picture(uri, said) if uri else f"[picture not shown: {html.escape(said or str(source))}]"
 
 
-def picture(uri, said):
+def picture(uri: str, said: str) -> str:
     """Return the element of a picture."""
     return f'<img src="{uri}" alt="{html.escape(said)}">'
 
 
-def render_code(cell, budget):
+def render_code(cell: Cell, budget: Iterator[int]) -> str:
     """Render a cell of code, folded, and what it has shown."""
     outputs = cell.get("outputs")
     shown = [render_output(each, budget) for each in outputs] if isinstance(outputs, list) else []
@@ -146,7 +152,7 @@ def render_code(cell, budget):
     return f"<details><summary>code</summary><pre>{code}</pre></details>" + "".join(shown)
 
 
-def render_output(output, budget):
+def render_output(output: Any, budget: Iterator[int]) -> str:
     """Render a picture or printed text; warnings and errors may name people, in paths of files."""
     try:
         bundle = output.get("data") or {}
@@ -161,12 +167,12 @@ def render_output(output, budget):
     return f"<pre>{html.escape(text)}</pre>" if text.strip() else ""
 
 
-def as_uri(encoded):
+def as_uri(encoded: Any) -> str | None:
     """Return a picture as an address that holds it; None if it is none, or too large."""
     try:
         data = base64.b64decode("".join(as_text(encoded).split()), validate=True)
         with Image.open(io.BytesIO(data), formats=list(FORMATS)) as found:
-            kind, (width, height) = FORMATS[found.format], found.size
+            kind, (width, height) = FORMATS[str(found.format)], found.size
     except UNREADABLE:
         return None
     if len(data) > PICTURE_BYTES or width * height > PICTURE_PIXELS:

@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import questions, tables
-from .submissions import list_some, plain
+from .marks import Mark
+from .submissions import Submission, list_some, plain
 
 # "Participant 123456" in the first column, in whatever language Moodle speaks.
 PARTICIPANT = re.compile(r"(?P<word>[^\d@]+)(?P<number>\d+)")
@@ -19,14 +21,14 @@ class Roster:
     """A teacher's own CSV, with the column that names students and the one for their grades."""
 
     path: Path
-    head: list
-    rows: list
+    head: list[str]
+    rows: list[list[str]]
     delimiter: str
     who: int
     grade: int
 
 
-def read_roster(path, student_column, grade_column):
+def read_roster(path: str, student_column: str, grade_column: str) -> Roster:
     """Read a CSV of Canvas or Moodle that has these columns."""
     head, rows, delimiter = tables.read_table(path, (student_column, grade_column))
     who, grade = head.index(student_column), head.index(grade_column)
@@ -35,7 +37,7 @@ def read_roster(path, student_column, grade_column):
     return Roster(Path(path), head, rows, delimiter, who, grade)
 
 
-def names_in(roster):
+def names_in(roster: Roster) -> dict[int, set[str]]:
     """Return what each cell that names a student may be called by a file, by row."""
     cells = {
         number: plain(row[roster.who])
@@ -44,22 +46,23 @@ def names_in(roster):
     }
     names = {number: {cell} for number, cell in cells.items()}
     found = {number: PARTICIPANT.fullmatch(cell) for number, cell in cells.items()}
-    if roster.who == 0 and all(found.values()) and len({f["word"] for f in found.values()}) == 1:
-        for number, match in found.items():
-            names[number].add(f"participant {match['number']}")
+    words = {each and each["word"] for each in found.values()}
+    if roster.who == 0 and len(words) == 1:
+        for number, each in found.items():
+            names[number] |= {f"participant {each['number']}"} if each else set()
     if not roster.head[roster.who].startswith(OTHER_NUMBERS):
         for number, cell in cells.items():
             names[number].add(f"canvas {cell}")
     return names
 
 
-def match(roster, submissions):
+def match(roster: Roster, submissions: Sequence[Submission]) -> dict[str, int]:
     """Map students to the numbers of their rows; raise where a row or a student is ambiguous."""
-    by_name = {}
+    by_name: dict[str, set[int]] = {}
     for number, names in names_in(roster).items():
         for name in names:
             by_name.setdefault(name, set()).add(number)
-    found = {}
+    found: dict[str, int] = {}
     for each in submissions:
         rows = set().union(*(by_name.get(name, set()) for name in (each.student, *each.keys)))
         if len(rows) > 1:
@@ -79,7 +82,9 @@ def match(roster, submissions):
     return found
 
 
-def fill_column(roster, target, totals, rows):
+def fill_column(
+    roster: Roster, target: Path, totals: Mapping[str, float], rows: Mapping[str, int]
+) -> None:
     """Copy a table with the column of grades filled in; every other cell stays as it is.
 
     A student in the table who has handed in nothing keeps what stands there.
@@ -92,7 +97,9 @@ def fill_column(roster, target, totals, rows):
     tables.write_table(target, [roster.head, *filled], roster.delimiter)
 
 
-def tell_unmatched(roster, submissions, rows):
+def tell_unmatched(
+    roster: Roster, submissions: Sequence[Submission], rows: Mapping[str, int]
+) -> list[str]:
     """Say who is not in the table, and who of the table has handed in nothing."""
     strangers = [each.student for each in submissions if each.student not in rows]
     notes = [f"not in {roster.path}: {', '.join(strangers)}"] if strangers else []
@@ -106,19 +113,15 @@ def tell_unmatched(roster, submissions, rows):
     return notes
 
 
-def gradescope_results(marks, given):
+def gradescope_results(marks: Sequence[Mark], given: Sequence[tuple[str, float, int, str]]) -> str:
     """Return the contents of the ``results.json`` of one student."""
     tests = [
-        {
-            "name": mark.task,
-            "score": mark.points,
-            "max_score": mark.of,
-            "output": mark.message,
-            "visibility": "visible",
-        }
+        {"name": mark.task, "score": mark.points, "max_score": mark.of, "output": mark.message,
+         "visibility": "visible"}
         for mark in marks
-    ]
-    for title, points, most, comment in given:
-        tests.append({"name": title, "score": points, "max_score": most, "output": comment})
-    score = questions.tidy(sum(each["score"] for each in tests))
+    ] + [
+        {"name": title, "score": points, "max_score": most, "output": comment}
+        for title, points, most, comment in given
+    ]  # fmt: skip
+    score = questions.tidy(sum(mark.points for mark in marks) + sum(each[1] for each in given))
     return json.dumps({"score": score, "tests": tests}, indent=2)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,14 +11,24 @@ import nbformat
 from tqdm import tqdm
 
 from . import exports, questions, release, report, sandbox, tables
-from .assignment import folder_of, load, names
+from .assignment import Assignment, folder_of, load, names
 from .draw import draw_assignment
 from .marks import mark_submission
+from .report import Graded, Read
 from .run import require_run
-from .submissions import WrongFolderError, find_submissions
+from .submissions import Submission, WrongFolderError, find_submissions
+from .term import Term
 
 
-def grade_folder(folder, term, target, *, assignment=None, trusted=False, roster=None):
+def grade_folder(
+    folder: str | Path,
+    term: Term,
+    target: str | Path,
+    *,
+    assignment: str | None = None,
+    trusted: bool = False,
+    roster: exports.Roster | None = None,
+) -> tuple[Assignment, list[Graded], list[str]]:
     """Grade every notebook below a folder into another; return what was graded, and notes.
 
     Whatever a teacher may have to change is found before the first notebook runs.
@@ -27,33 +38,45 @@ def grade_folder(folder, term, target, *, assignment=None, trusted=False, roster
         sandbox.require_sandbox()
     found, notes = find_submissions(folder)
     every = [each for rivals in found.values() for each in rivals]
-    assignment = load(assignment or guess_assignment(every))
-    submissions = choose_all(found, assignment.name)
-    target = Path(target) / assignment.name
-    notes += questions.check_questions(target / "questions", assignment, term, submissions)
+    chosen = load(assignment or guess_assignment(every))
+    submissions = choose_all(found, chosen.name)
+    target = Path(target) / chosen.name
+    notes += questions.check_questions(target / "questions", chosen, term, submissions)
     rows = exports.match(roster, submissions) if roster else {}
-    drawn = draw_assignment(term, assignment.name, assignment.tasks)
-    require_run(trusted=trusted)
+    drawn = draw_assignment(term, chosen.name, chosen.tasks)
+    require_working(trusted=trusted)
 
-    def mark(submission):
-        return submission, *mark_submission(submission, assignment.tasks, drawn, trusted=trusted)
+    def mark(submission: Submission) -> Graded:
+        return submission, *mark_submission(submission, chosen.tasks, drawn, trusted=trusted)
 
     # Each waits for a process of its own, so threads suffice.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         graded = list(tqdm(pool.map(mark, submissions), total=len(submissions), unit="notebook"))
-    read = write_reports(target, assignment, term, graded)
+    read = write_reports(target, chosen, term, graded)
     if roster:
         totals = {each.student: report.total_of(each.student, m, read) for each, m, _ in graded}
         exports.fill_column(roster, target / "filled.csv", totals, rows)
         notes += exports.tell_unmatched(roster, submissions, rows)
-    if unread := report.count_unread(assignment, graded, read):
+    if unread := report.count_unread(chosen, graded, read):
         notes.append(
             f"{unread} of {len(graded)} students: not all answers are read, totals will rise"
         )
-    return assignment, graded, notes
+    return chosen, graded, notes
 
 
-def check_places(folder, target, assignment):
+def require_working(*, trusted: bool) -> None:
+    """Raise unless a notebook can be run, with what may be in the way."""
+    try:
+        require_run(trusted=trusted)
+    except sandbox.NoSandboxError as error:
+        raise sandbox.NoSandboxError(
+            f"{error}. Many containers, and some Linux systems, forbid users such walls; "
+            "`bwrap --unshare-all --ro-bind / / true` says why. Allow them or grade on another "
+            "machine; --trust-students grades without"
+        ) from None
+
+
+def check_places(folder: Path, target: Path, assignment: str | None) -> None:
     """Raise where a folder or a name cannot be what it is given for."""
     if assignment and assignment not in names():
         raise WrongFolderError(
@@ -71,15 +94,16 @@ def check_places(folder, target, assignment):
         raise WrongFolderError(f"{target} cannot be written: {place} is no folder for it")
 
 
-def write_reports(target, assignment, term, graded):
+def write_reports(
+    target: Path, assignment: Assignment, term: Term, graded: Sequence[Graded]
+) -> Read:
     """Write all pages and tables; return the points that a person has filled in, which count."""
     submissions = [submission for submission, _, _ in graded]
     report.write_questions(target / "questions", assignment, term, graded)
     read = questions.read_questions(target / "questions", assignment, term, submissions)
     for submission, marks, errors in graded:
-        report.write_feedback(
-            target / "feedback", assignment, term, submission, marks, errors, read
-        )
+        row = submission, marks, errors
+        report.write_feedback(target / "feedback", assignment, term, row, read)
         given = [
             (question.title, points, question.points, comment)
             for question in assignment.questions
@@ -92,12 +116,12 @@ def write_reports(target, assignment, term, graded):
     return read
 
 
-def functions_of():
+def functions_of() -> dict[str, list[str]]:
     """Map each assignment to the functions that it asks for."""
     return {name: [task.name for task in load(name).tasks] for name in names()}
 
 
-def tell_assignment(submission, asked):
+def tell_assignment(submission: Submission, asked: Mapping[str, Sequence[str]]) -> str | None:
     """Name the assignment of whose functions a notebook defines the most; None if none does."""
     code = "\n".join(submission.code)
     scores = {name: sum(f"def {each}(" in code for each in asked[name]) for name in asked}
@@ -106,7 +130,7 @@ def tell_assignment(submission, asked):
     return found[0] if len(found) == 1 else None
 
 
-def guess_assignment(submissions):
+def guess_assignment(submissions: Sequence[Submission]) -> str:
     """Find the assignment that most notebooks are of."""
     asked = functions_of()
     counts = Counter(filter(None, (tell_assignment(each, asked) for each in submissions)))
@@ -119,13 +143,15 @@ def guess_assignment(submissions):
     return best[0]
 
 
-def choose_all(found, assignment):
+def choose_all(found: Mapping[str, Sequence[Submission]], assignment: str) -> list[Submission]:
     """Choose a notebook of each student; one of another assignment becomes a problem in words."""
     asked = functions_of()
     return [choose(rivals, assignment, asked) for rivals in found.values()]
 
 
-def choose(rivals, assignment, asked):
+def choose(
+    rivals: Sequence[Submission], assignment: str, asked: Mapping[str, Sequence[str]]
+) -> Submission:
     """Choose the newest notebook that may be of the assignment, and say so if there are several."""
     told = [tell_assignment(each, asked) for each in rivals]
     ranks = [(other == assignment, other is None, number) for number, other in enumerate(told)]
@@ -138,7 +164,7 @@ def choose(rivals, assignment, asked):
     return chosen
 
 
-def write_coursework(term, target):
+def write_coursework(term: Term, target: str | Path) -> None:
     """Write the release, the key and the nbgrader source of every assignment, with its starters."""
     makers = {
         "release": release.release_notebook,

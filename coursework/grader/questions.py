@@ -1,13 +1,19 @@
 """Questions that a person reads: the code of an answer, and the CSV that points are filled into."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from . import tables
+from .assignment import Assignment, Question
+from .submissions import Submission
+from .term import Term
 
 # No vowels and no digits: neither words nor what a spreadsheet takes for a number.
 LETTERS = "bcdfghjkmnpqrstvwxyz"
 CODE_LENGTH = 8
 
 
-def code_of(term, question, submission):
+def code_of(term: Term, question: Question, submission: Submission) -> str:
     """Return the code under which an answer is read: the order of codes tells no name."""
     number, code = term.number(question.name, submission.student), ""
     for _ in range(CODE_LENGTH):
@@ -16,13 +22,13 @@ def code_of(term, question, submission):
     return code
 
 
-def head_of(question):
+def head_of(question: Question) -> list[str]:
     """Return the columns of the CSV of a question."""
     rubric = (f"{points}: {for_what[:40].strip()}" for points, for_what in question.rubric)
     return ["code", *rubric, "comment"]
 
 
-def read_rows(path, question):
+def read_rows(path: Path, question: Question) -> dict[str, list[str]]:
     """Return the rows of the CSV of a question by code; none if there is no file."""
     if not path.exists():
         return {}
@@ -44,18 +50,20 @@ def read_rows(path, question):
     return found
 
 
-def read_points(path, question):
+def read_points(path: Path, question: Question) -> dict[str, tuple[float | None, str]]:
     """Return points and comment by code, points None where cells are left empty."""
     found = {}
     for code, (*cells, comment) in read_rows(path, question).items():
         pairs = zip(cells, question.rubric, strict=True)
-        points = [as_points(cell, most, f"{path}, {code}") for cell, (most, _) in pairs]
+        told = [as_points(cell, most, f"{path}, {code}") for cell, (most, _) in pairs]
         # An empty cell is one that nobody has read yet, which is not 0.
-        found[code] = (None if None in points else tidy(sum(points)), comment.strip())
+        given = [points for points in told if points is not None]
+        total = tidy(sum(given)) if len(given) == len(told) else None
+        found[code] = (total, comment.strip())
     return found
 
 
-def as_points(cell, most, place):
+def as_points(cell: str, most: float, place: str) -> float | None:
     """Read the points that a person has written into a cell, None from an empty one."""
     if not cell.strip():
         return None
@@ -68,7 +76,7 @@ def as_points(cell, most, place):
     return points
 
 
-def tidy(points):
+def tidy(points: float) -> float:
     """Write a sum of points without what rounding has left.
 
     >>> tidy(0.1 + 0.2), tidy(3.0)
@@ -78,21 +86,25 @@ def tidy(points):
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-def read_questions(folder, assignment, term, submissions):
+def read_questions(
+    folder: Path, assignment: Assignment, term: Term, submissions: Sequence[Submission]
+) -> dict[str, dict[str, tuple[float, str]]]:
     """Return what a person has filled in: of each question, points and comment by student."""
     read = {}
     for question in assignment.questions:
         filled = read_points(folder / f"{question.name}.csv", question)
         codes = {code_of(term, question, each): each.student for each in submissions}
         read[question.name] = {
-            codes[code]: given
-            for code, given in filled.items()
-            if code in codes and given[0] is not None
+            codes[code]: (points, comment)
+            for code, (points, comment) in filled.items()
+            if code in codes and points is not None
         }
     return read
 
 
-def check_questions(folder, assignment, term, submissions):
+def check_questions(
+    folder: Path, assignment: Assignment, term: Term, submissions: Sequence[Submission]
+) -> list[str]:
     """Raise where what a person has filled in cannot be counted; return notes on what is not."""
     notes = []
     for question in assignment.questions:
@@ -114,7 +126,7 @@ def check_questions(folder, assignment, term, submissions):
     return notes
 
 
-def fill_up(path, question, codes):
+def fill_up(path: Path, question: Question, codes: Sequence[str]) -> None:
     """Write the CSV of a question; what a person has written into it stays."""
     kept, head = read_rows(path, question), head_of(question)
     blank = [""] * (len(head) - 1)

@@ -2,15 +2,26 @@
 
 import hashlib
 import re
-import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
 
 from . import answers, questions, tables
+from .assignment import Assignment
+from .marks import Mark
+from .submissions import Submission
+from .task import Task
+from .term import Term
+
+# A submission, its marks, and the cells that stopped, with why.
+Graded = tuple[Submission, Sequence[Mark], Mapping[int, str]]
+# Points and comment that a person has given, by question and student.
+Read = Mapping[str, Mapping[str, tuple[float, str]]]
 
 # Students' texts go through it, so it escapes all of them.
 PAGES = jinja2.Environment(
@@ -24,12 +35,12 @@ HASHED = re.compile(r"-[0-9a-f]{16}$")
 RIGHT, OTHER = "right", "something else"
 
 
-def write_page(path, template, **told):
+def write_page(path: Path, template: str, **told: Any) -> None:
     """Write one HTML page."""
     tables.write_whole(path, PAGES.get_template(f"{template}.html").render(told))
 
 
-def with_code(message):
+def with_code(message: str) -> Markup:
     """Set what a message puts between backticks as code.
 
     >>> with_code("not `a<b` but < `c")
@@ -41,7 +52,7 @@ def with_code(message):
 PAGES.filters["with_code"] = with_code
 
 
-def file_name(student):
+def file_name(student: str) -> str:
     """Make a name of a student's that any disk takes, and that no other student has.
 
     Whatever is not kept as it is gets a number from all of the name, and no name that is kept
@@ -56,19 +67,19 @@ def file_name(student):
     return f"{re.sub(r'[^a-zA-Z0-9.-]+', '_', student)[:60]}-{number}"
 
 
-def title_of(assignment):
+def title_of(assignment: Assignment) -> str:
     """Return the title of an assignment, which is the first heading of its notebook."""
     found = re.search(r"^# (.+)$", assignment.source, re.MULTILINE)
     return found[1] if found else assignment.name
 
 
-def total_of(student, marks, read):
+def total_of(student: str, marks: Sequence[Mark], read: Read) -> float:
     """Add the points for functions and those that a person has given."""
     given = [of[student][0] for of in read.values() if student in of]
     return questions.tidy(sum(mark.points for mark in marks) + sum(given))
 
 
-def count_unread(assignment, graded, read):
+def count_unread(assignment: Assignment, graded: Sequence[Graded], read: Read) -> int:
     """Count the students of whom an answer is still to be read."""
     return sum(
         any(submission.student not in read[question.name] for question in assignment.questions)
@@ -76,11 +87,11 @@ def count_unread(assignment, graded, read):
     )
 
 
-def write_grades(path, assignment, graded, read):
+def write_grades(path: Path, assignment: Assignment, graded: Sequence[Graded], read: Read) -> None:
     """Write one row a student: points a task, those that a person has given, their sum."""
     names = [task.name for task in assignment.tasks]
     asked = [question.name for question in assignment.questions]
-    rows = [["student", *names, *asked, "total", "note"]]
+    rows: list[list[Any]] = [["student", *names, *asked, "total", "note"]]
     for submission, marks, _ in graded:
         student = submission.student
         points = [mark.points for mark in marks]
@@ -91,8 +102,11 @@ def write_grades(path, assignment, graded, read):
     tables.write_table(path, [[tables.guard(cell) for cell in row] for row in rows])
 
 
-def write_feedback(folder, assignment, term, submission, marks, cell_errors, read):
+def write_feedback(
+    folder: Path, assignment: Assignment, term: Term, row: Graded, read: Read
+) -> None:
     """Write what one student is told."""
+    submission, marks, cell_errors = row
     student = submission.student
     given = [(each, *read[each.name].get(student, (None, ""))) for each in assignment.questions]
     write_page(
@@ -110,7 +124,7 @@ def write_feedback(folder, assignment, term, submission, marks, cell_errors, rea
     )
 
 
-def count_messages(task, graded):
+def count_messages(task: Task, graded: Sequence[Graded]) -> list[tuple[str, str, int]]:
     """Count what was seen of a task; return (what, message, how many), the most common first."""
     marks = [mark for _, marks, _ in graded for mark in marks if mark.task == task.name]
     counts = Counter(mark.misconception or (RIGHT if mark.points else OTHER) for mark in marks)
@@ -122,7 +136,9 @@ def count_messages(task, graded):
     return [(what, messages.get(what, ""), number) for what, number in ordered]
 
 
-def write_class_report(path, assignment, term, graded, read):
+def write_class_report(
+    path: Path, assignment: Assignment, term: Term, graded: Sequence[Graded], read: Read
+) -> None:
     """Write how often each misconception was met, and what is still to be done."""
     write_page(
         path,
@@ -138,12 +154,14 @@ def write_class_report(path, assignment, term, graded, read):
     )
 
 
-def mean_points(graded):
+def mean_points(graded: Sequence[Graded]) -> float:
     """Return the mean of the points for functions."""
     return sum(mark.points for _, marks, _ in graded for mark in marks) / max(1, len(graded))
 
 
-def write_questions(folder, assignment, term, graded):
+def write_questions(
+    folder: Path, assignment: Assignment, term: Term, graded: Sequence[Graded]
+) -> None:
     """Write a page of anonymous answers a question, and a CSV to fill in beside it."""
     for question in assignment.questions:
         coded = sorted(
@@ -163,11 +181,6 @@ def write_questions(folder, assignment, term, graded):
             mathjax=MATHJAX,
         )
         questions.fill_up(folder / f"{question.name}.csv", question, [code for code, _ in coded])
-    if assignment.questions:
-        copy_mathjax(folder / MATHJAX)
-
-
-def copy_mathjax(target):
-    """Put the program that sets formulas beside the pages, which then need no network."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(files("sphinx-mathjax-offline") / "static" / MATHJAX, target)
+    # The program that sets formulas stands beside the pages, which then need no network.
+    mathjax = files("sphinx-mathjax-offline") / "static" / MATHJAX
+    tables.write_whole(folder / MATHJAX, mathjax.read_text(encoding="utf-8"))

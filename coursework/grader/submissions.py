@@ -5,8 +5,10 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 LARGEST = 20_000_000  # bytes of a notebook
 COPY = re.compile(r"^(?P<stem>.*?) ?\((?P<number>\d+)\)$")
@@ -39,20 +41,20 @@ class Submission:
 
     student: str
     path: Path
-    code: list = field(default_factory=list)
+    code: list[str] = field(default_factory=list)
     problem: str | None = None
-    notes: list = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     keys: tuple[str, ...] = ()
 
 
-def find_submissions(folder):
+def find_submissions(folder: str | Path) -> tuple[dict[str, list[Submission]], list[str]]:
     """Return every notebook by student, the newest last, and notes on files that are none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     paths, notes = find_notebooks(folder)
     owners = owners_of(paths, folder)
-    by_student = {}
+    by_student: dict[str, list[Submission]] = {}
     for path in sorted(paths, key=lambda path: (owners[path].order, path.stat().st_mtime, path)):
         owner = owners[path]
         each = read_submission(owner.student, path)
@@ -61,9 +63,10 @@ def find_submissions(folder):
     return dict(sorted(by_student.items())), notes
 
 
-def find_notebooks(folder):
+def find_notebooks(folder: Path) -> tuple[list[Path], list[str]]:
     """List the notebooks below a folder, and what else is there, in notes."""
-    left_out, notebooks = {}, []
+    left_out: dict[str, list[str]] = {}
+    notebooks = []
     for path in sorted(folder.rglob("*")):
         reason = reason_to_leave_out(path, path.relative_to(folder))
         if reason:
@@ -77,7 +80,7 @@ def find_notebooks(folder):
     return notebooks, notes
 
 
-def reason_to_leave_out(path, place):
+def reason_to_leave_out(path: Path, place: Path) -> str | None:
     """Say why a file is none that was handed in."""
     if path.is_symlink() or not (path.is_file() or path.is_dir()):
         return "not a plain file"
@@ -90,7 +93,7 @@ def reason_to_leave_out(path, place):
     return None if path.suffix.lower() == ".ipynb" else "not a notebook"
 
 
-def list_some(names):
+def list_some(names: Sequence[str]) -> str:
     """Name some of many.
 
     >>> list_some(["a", "b"]), list_some(list("abcde"))
@@ -100,7 +103,7 @@ def list_some(names):
     return ", ".join(names[:LISTED]) + more
 
 
-def refuse_one_folder_of_many(notebooks, folder):
+def refuse_one_folder_of_many(notebooks: Sequence[Path], folder: Path) -> None:
     """Raise where a whole class would be taken for one student."""
     tops = {path.relative_to(folder).parts[0] for path in notebooks}
     (top, *others) = tops
@@ -111,7 +114,7 @@ def refuse_one_folder_of_many(notebooks, folder):
         )
 
 
-def owners_of(paths, folder):
+def owners_of(paths: Sequence[Path], folder: Path) -> dict[Path, Owner]:
     """Tell whose each file is.
 
     Names of Canvas hold a number that no two files share; where two do, they only look alike.
@@ -122,7 +125,7 @@ def owners_of(paths, folder):
     return {path: owner(path, folder, canvas=canvas) for path in paths}
 
 
-def owner(path, folder, *, canvas=True):
+def owner(path: Path, folder: Path, *, canvas: bool = True) -> Owner:
     """Tell whose a file is by its folder, or by its name without the mark of a second download.
 
     >>> owner(Path("all/ada (2).ipynb"), Path("all"))
@@ -142,18 +145,18 @@ def owner(path, folder, *, canvas=True):
         keys = (f"participant {found['number']}", found["name"])
         return Owner(f"{found['name']} {found['number']}", keys, copy)
     if canvas and len(parts) == 1 and (found := CANVAS.match(name)):
-        keys = (f"canvas {found['number']}",)
-        return Owner(f"{found['name']} {found['number']}", keys, int(found["file"]))
+        number = found["number"]
+        return Owner(f"{found['name']} {number}", (f"canvas {number}",), int(found["file"]))
     return Owner(name, (), copy)
 
 
-def plain(name):
+def plain(name: str) -> str:
     """Write a name in one way: some disks take é for two characters, some names are no text."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return unicodedata.normalize("NFC", text).strip() or "(no name)"
 
 
-def read_submission(student, path):
+def read_submission(student: str, path: Path) -> Submission:
     """Read the cells of a notebook; whatever else the file is becomes a problem in words."""
     submission = Submission(student, path)
     if path.stat().st_size > LARGEST:
@@ -170,24 +173,24 @@ def read_submission(student, path):
     return submission
 
 
-def read_cells(path):
+def read_cells(path: Path) -> list[dict[str, Any]]:
     """Return the cells of a notebook, each with its source as one text."""
     cells = json.loads(path.read_text(encoding="utf-8-sig"))["cells"]
     return [{**cell, "source": as_text(cell["source"]), "cell_type": cell["cell_type"]}
             for cell in cells]  # fmt: skip
 
 
-def as_text(source):
+def as_text(source: Any) -> str:
     """Join the lines of a text, which notebooks store as one or as many."""
     return source if isinstance(source, str) else "".join(source)
 
 
-def is_code(cell):
+def is_code(cell: dict[str, Any]) -> bool:
     """Tell whether a cell holds code."""
     return cell["cell_type"] == "code"
 
 
-def without_magics(source):
+def without_magics(source: str) -> str:
     r"""Leave out lines that are not Python.
 
     >>> without_magics("%matplotlib inline\n!ls\nx = 5 % 3")

@@ -3,7 +3,9 @@
 import csv
 import io
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 DELIMITERS = ",;\t"
 
@@ -12,7 +14,7 @@ class TableError(ValueError):
     """A table that does not hold what it should."""
 
 
-def read_table(path, columns):
+def read_table(path: str | Path, columns: Sequence[str]) -> tuple[list[str], list[list[str]], str]:
     """Read a CSV that has these columns, once each; return its head, its rows, its delimiter.
 
     Spreadsheets and Moodle write semicolons where the comma is the decimal mark.
@@ -37,7 +39,7 @@ def read_table(path, columns):
     return head, rows, delimiter
 
 
-def decode(path):
+def decode(path: Path) -> str:
     """Return the text of a table; a mark at its start tells UTF-16."""
     data = path.read_bytes()
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -50,14 +52,14 @@ def decode(path):
     return text
 
 
-def write_table(path, rows, delimiter=","):
+def write_table(path: Path, rows: Iterable[Sequence[Any]], delimiter: str = ",") -> None:
     """Write a CSV whole."""
     file = io.StringIO(newline="")
     csv.writer(file, delimiter=delimiter).writerows(rows)
     write_whole(path, file.getvalue())
 
 
-def write_whole(path, text):
+def write_whole(path: Path, text: str) -> None:
     """Write a file beside its place and then into it, so that none is ever half-written.
 
     What students wrote may hold half characters, which no file can.
@@ -72,7 +74,7 @@ def write_whole(path, text):
         beside.unlink(missing_ok=True)
 
 
-def guard(cell):
+def guard(cell: Any) -> Any:
     """Keep a spreadsheet from taking a text for a formula.
 
     >>> guard("=1+1"), guard("ada"), guard(-1)

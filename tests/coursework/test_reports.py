@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from grader.__main__ import main, summarise
 from grader.assignment import load, names
 from grader.grade import write_reports
 from grader.marks import Mark
+from grader.sandbox import NoSandboxError
 from grader.submissions import Submission, owner
 from grader.tables import TableError
 from grader.term import Term
@@ -557,6 +559,23 @@ def test_a_folder_of_canvas_is_graded_into_its_gradebook(course, capsys, monkeyp
     monkeypatch.setattr("grader.grade.mark_submission", None)
     assert grade(course, *fill_in) == 2
     assert "expected points from 0 to 1, got '9'" in capsys.readouterr().err
+
+
+def test_a_machine_without_a_sandbox_is_told_what_to_do(course, capsys, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    told = ["grade", str(course / "in"), "--term", str(course / "term.toml"), "--into", "out"]
+    assert main(told) == 2
+    message = capsys.readouterr().err
+    assert all(word in message for word in ("bubblewrap", "container", "--trust-students"))
+
+
+def test_a_sandbox_that_does_not_work_is_told_before_grading(course, capsys, monkeypatch):
+    def broken(**_):
+        raise NoSandboxError("the sandbox does not work here: nothing came")
+
+    monkeypatch.setattr("grader.grade.require_run", broken)
+    assert grade(course) == 2
+    assert "says why. Allow them or grade on another machine" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
