@@ -384,7 +384,7 @@ def test_an_answer_is_read_with_its_formulas(tmp_path, assignment):
 def test_an_answer_is_read_with_its_figures_and_numbers(tmp_path, assignment):
     figure = {"output_type": "display_data", "data": {"image/png": PNG, "text/plain": "<Figure>"}}
     printed = {"output_type": "stream", "name": "stdout", "text": ["0.5 ± 0.1\n"]}
-    warning = {"output_type": "stream", "name": "stderr", "text": "/home/ada/x.py: old"}
+    warning = {"output_type": "stream", "name": "stderr", "text": "/opt/ada/x.py: old"}
     told = read_answer(
         tmp_path,
         assignment,
@@ -401,7 +401,7 @@ def test_an_answer_is_read_with_its_figures_and_numbers(tmp_path, assignment):
     assert told.count(f"data:image/png;base64,{PNG}") == 2
     assert 'alt="mine"' in told and "[picture not shown: theirs]" in told
     assert "plot(x&lt;1)" in told and "0.5 ± 0.1" in told and "And so on." in told
-    for hidden in ("of_task_4", "after()", "Answer of-another", "/home/ada", "Do it.", "<Figure>"):
+    for hidden in ("of_task_4", "after()", "Answer of-another", "/opt/ada", "Do it.", "<Figure>"):
         assert hidden not in told
     assert "secret-name" not in told and "x.org" not in told
 
