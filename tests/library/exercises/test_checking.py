@@ -1,5 +1,7 @@
 """What ``check`` prints, for what readers hand to it; and what the pages say of it."""
 
+import ast
+import math
 import re
 
 import numpy as np
@@ -120,23 +122,32 @@ def test_exercises_and_pages_name_each_other():
     assert sorted(asked) == sorted(EXERCISES)
 
 
+CELL = re.compile(r"^```\{code-cell\} ipython3\n(?::.*\n)*(.*?)^```$", re.M | re.S)
+
+
 def starter_and_solution(label):
-    """The code cells of an exercise and of its solution, from the page that holds them."""
+    """The code of an exercise and of its solution, from the page that holds them."""
     (text,) = [read(page) for page in PAGES if f":label: {label}\n" in read(page)]
-    halves = text.split(f":label: {label}\n", 1)[1].split(f"{{solution-start}} {label}\n")
-    solution = halves[1].split("{solution-end}")[0]
-    return [
-        [cell.body for cell in directives(part) if cell.name == "code-cell"]
-        for part in (halves[0].split("{exercise-end}")[0], solution)
-    ]
+    asked, solved = text.split(f":label: {label}\n", 1)[1].split(f"{{solution-start}} {label}\n")
+    parts = asked.split("{exercise-end}")[0], solved.split("{solution-end}")[0]
+    return ["\n".join(CELL.findall(part)) for part in parts]
+
+
+def run(function, code):
+    """Define one function of a page, beside what its page imports."""
+    (source,) = [ast.unparse(each) for each in ast.parse(code).body
+                 if isinstance(each, ast.FunctionDef) and each.name == function]  # fmt: skip
+    names = {"torch": torch, "math": math, "fourier": fourier}
+    exec(source, names)
+    return names[function]
 
 
 @pytest.mark.parametrize("label", EXERCISES)
-def test_a_starter_returns_nothing_and_comes_with_its_signature(label):
+def test_the_starter_of_a_page_is_unfinished_and_its_solution_right(capsys, label):
     starter, solution = starter_and_solution(label)
-    assert len(starter) == 1
-    (signature,) = re.findall(r"^def (\w+\(.*?\)):", starter[0], re.M | re.S)
-    assert any(f"def {signature}:" in cell for cell in solution)
+    (signature,) = re.findall(r"^def (\w+\(.*?\)):", starter, re.M | re.S)
+    assert f"def {signature}:" in solution
     name = signature.split("(")[0]
-    for cell in (starter[0], "\n".join(solution)):
-        assert f'exercises.check("{label}", {name})' in cell
+    for code, said in ((starter, NOTHING), (solution, RIGHT)):
+        assert f'exercises.check("{label}", {name})' in code
+        assert told(capsys, run(name, code), label) == said
