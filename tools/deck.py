@@ -17,6 +17,7 @@ ELSEWHERE = "details, .solution, .exercise, .check, .proof, figure"
 LETTERS = "ABCDEFGH"
 # Both of a check come with the same step.
 STEP = Markup(' class="{} fragment" data-fragment-index="0"')
+SENTENCE = r"(?<=[.!?]) "
 LONG = 110  # letters of a headline, beyond which it ends at its colon
 FULL = 900  # letters of a table, beyond which it goes on on another slide
 
@@ -142,16 +143,23 @@ def is_equation(element):
 
 def equation_slide(equation):
     """Make a slide of numbered equations in a row, with the sentences around them."""
-    before, after = equation.find_previous_sibling(), equation.find_next_sibling()
-    parts = [before] if before and before.name == "p" else []
-    parts.append(equation)
-    while is_equation(after):
-        parts.append(after)
-        after = after.find_next_sibling()
-    # A paragraph that begins small ends the sentence of the equation.
-    if after and after.name == "p" and after.get_text()[:1].islower():
-        parts.append(after)
-    return Slide("equation", section_title(equation), Markup().join(map(outside, parts)))
+    row = [equation]
+    while is_equation(row[-1].find_next_sibling()):
+        row.append(row[-1].find_next_sibling())
+    _, before = split_paragraph(equation.find_previous_sibling())
+    ending, _ = split_paragraph(row[-1].find_next_sibling())
+    parts = [paragraph(before), *map(outside, row), paragraph(ending)]
+    return Slide("equation", section_title(equation), Markup().join(parts))
+
+
+def split_paragraph(element):
+    """Split a paragraph into what ends the sentence of the equation above it, and the rest."""
+    if element is None or element.name != "p":
+        return [], []
+    above = element.find_previous_sibling()
+    small = element.get_text()[0].islower()
+    ends = small and above is not None and above.css.match("div.math")
+    return sentences(element)[:ends], sentences(element)[ends:]
 
 
 def check_slide(check):
@@ -195,22 +203,43 @@ def section_title(element):
 
 def headline(text):
     """Shorten a caption to the first sentence that says what is seen."""
+    words, marks = mask(text)
+    bracket = re.compile(r"\s*\([^()]*\)")
+    while bracket.search(words):
+        words = bracket.sub("", words)
+    clauses = re.split(f"{SENTENCE}|; ", words)
+    first = next(each for each in clauses if not each.startswith("Move ")).rstrip(".")
+    if len(first) > LONG:
+        first = first.split(": ")[0]
+    return unmask(first, marks)
+
+
+def sentences(text):
+    """List the sentences of a paragraph."""
+    words, marks = mask(text)
+    return [unmask(each, marks) for each in re.split(SENTENCE, words)]
+
+
+def paragraph(parts):
+    """Join sentences to a paragraph, or none of them to nothing."""
+    return Markup("<p>{}</p>").format(Markup(" ").join(parts)) if parts else Markup()
+
+
+def mask(text):
+    """Write a line with one sign for each formula and link, and list what these stand for."""
     marks, words = [], ""
     for node in clean(text).contents:
         if isinstance(node, NavigableString):
             words += node
         else:
-            # A formula is one sign for as long as sentences and brackets are looked for.
             words += chr(0xE000 + len(marks))
             marks.append(Markup(node))
-    bracket = re.compile(r"\s*\([^()]*\)")
-    while bracket.search(words):
-        words = bracket.sub("", words)
-    sentences = re.split(r"(?<=[.!?])\s|;\s", " ".join(words.split()))
-    first = next(each for each in sentences if not each.startswith("Move ")).rstrip(".")
-    if len(first) > LONG:
-        first = first.split(": ")[0]
-    return Markup(re.sub("[\ue000-\uf8ff]", lambda m: marks[ord(m[0]) - 0xE000], escape(first)))
+    return " ".join(words.split()), marks
+
+
+def unmask(words, marks):
+    """Put back what signs stand for."""
+    return Markup(re.sub("[\ue000-\uf8ff]", lambda m: marks[ord(m[0]) - 0xE000], escape(words)))
 
 
 def clean(element):

@@ -45,7 +45,8 @@ PAGE = r"""<html><script>window.MathJax = {"tex": {"macros": {"R": "r"}}}</scrip
 <p>So that</p>
 <div class="math" id="equation-b"><span class="eqno">(1.2)</span>\[b\]</div>
 <div class="math" id="equation-c"><span class="eqno">(1.3)</span>\[c\]</div>
-<p>where it ends.</p>
+<p>where it ends. And <em>next</em>:</p>
+<div class="math" id="equation-d"><span class="eqno">(1.4)</span>\[d\]</div>
 <details><figure><img alt="Folded." src="../../_images/dots.png"/></figure></details>
 <table><thead><tr><th>head</th></tr></thead><tbody>ROWS</tbody></table>
 <div class="check" id="check-a"><p>Which?</p>
@@ -107,8 +108,8 @@ def test_core_pages_have_a_deck_each_and_the_list_names_them_in_order(into):
 
 def test_slides_come_in_the_order_of_a_session(deck):
     assert [each["data-kind"] for each in sections(deck)] == [
-        "title", "objectives", "message", "figure", "statement", "equation", "table", "table",
-        "check", "exercise", "summary", "limits", "source",
+        "title", "objectives", "message", "figure", "statement", "equation", "equation", "table",
+        "table", "check", "exercise", "summary", "limits", "source",
     ]  # fmt: skip
 
 
@@ -130,10 +131,11 @@ def test_a_statement_has_its_equations_and_no_proof(deck):
 
 
 def test_equations_in_a_row_share_a_slide_with_the_words_around_them(deck):
-    (equation,) = sections(deck, "equation")
-    assert text(equation.h2) == "A section"
-    parts = [text(each) for each in equation.select(".body > *")]
+    first, second = sections(deck, "equation")
+    assert text(first.h2) == text(second.h2) == "A section"
+    parts = [text(each) for each in first.select(".body > *")]
     assert parts == ["So that", r"(1.2)\[b\]", r"(1.3)\[c\]", "where it ends."]
+    assert [text(each) for each in second.select(".body > *")] == ["And next:", r"(1.4)\[d\]"]
 
 
 def test_a_long_table_goes_on_with_its_head(deck):
