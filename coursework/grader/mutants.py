@@ -21,7 +21,7 @@ def mutate(source: str) -> Iterator[tuple[str, str]]:
         changed = copy.deepcopy(tree)
         site = [node for node in ast.walk(changed) if change(copy.deepcopy(node))][number]
         what = change(site)
-        yield f"line {site.lineno}: {what}", ast.unparse(changed)
+        yield f"line {getattr(site, 'lineno', 1)}: {what}", ast.unparse(changed)
 
 
 def change(node: ast.AST) -> str | None:
@@ -33,8 +33,9 @@ def change(node: ast.AST) -> str | None:
         compared, node.ops[0] = node.ops[0], SWAPS[type(node.ops[0])]()
         return f"{type(compared).__name__} to {type(node.ops[0]).__name__}"
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        node.value += 1
-        return f"{node.value - 1} to {node.value}"
+        number: Any = node.value
+        node.value = number + 1
+        return f"{number!r} to {node.value!r}"
     if isinstance(node, ast.Attribute) and node.attr in NAMES:
         old, node.attr = node.attr, NAMES[node.attr]
         return f"{old} to {node.attr}"

@@ -4,19 +4,25 @@ import ast
 import contextlib
 import io
 import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from freqsense.exercises import Cases, agree, attempt
 
 from . import release
-from .assignment import load, names
-from .draw import draw_assignment
-from .marks import mark_submission, mark_task
+from .assignment import Assignment, load, names
+from .draw import Drawn, draw_assignment
+from .marks import Mark, mark_submission, mark_task
 from .mutants import mutate
 from .submissions import Submission, without_magics
+from .task import Task
+from .term import Term
+
+Namespace = dict[str, Any]
 
 HEAD = (
     "task", "key", "untouched", "other right answers", "wrong answers named", "mutants caught",
@@ -40,12 +46,12 @@ class Trust:
     survivors: tuple[str, ...]
 
 
-def trust_rows(term):
+def trust_rows(term: Term) -> list[Trust]:
     """Return a row a task, over all assignments."""
     return [row for name in names() for row in rows_of(load(name), term)]
 
 
-def rows_of(assignment, term):
+def rows_of(assignment: Assignment, term: Term) -> list[Trust]:
     """Return the rows of one assignment."""
     drawn = draw_assignment(term, assignment.name, assignment.tasks)
     key = release.key_notebook(assignment, term)
@@ -59,10 +65,13 @@ def rows_of(assignment, term):
     ]
 
 
-def row(task, assignment, term, drawn, full, empty, namespace):
+def row(
+    task: Task, assignment: Assignment, term: Term, drawn: Drawn, full: int, empty: int,
+    namespace: Namespace,
+) -> Trust:  # fmt: skip
     """Return the row of one task."""
 
-    def mark(function):
+    def mark(function: Callable[..., Any]) -> Mark:
         values = [("value", attempt(function, each)) for each in drawn.cases.arguments]
         return mark_task(task, drawn, values)
 
@@ -77,7 +86,9 @@ def row(task, assignment, term, drawn, full, empty, namespace):
     )  # fmt: skip
 
 
-def judge_mutants(task, assignment, term, drawn, namespace):
+def judge_mutants(
+    task: Task, assignment: Assignment, term: Term, drawn: Drawn, namespace: Namespace
+) -> dict[str, bool]:
     """Map each change of the key's function that changes what it returns to whether that shows."""
     generator, exercise = term.generator(assignment.name, task, "mutants"), drawn.exercise
     arguments = [exercise.draw(generator) for _ in range(MORE_INPUTS)]
@@ -91,7 +102,7 @@ def judge_mutants(task, assignment, term, drawn, namespace):
     return judged
 
 
-def differs(function, cases, rtol):
+def differs(function: Callable[..., Any], cases: Cases, rtol: float) -> bool:
     """Tell whether a function gives another value, an error or no end on some case."""
     try:
         with time_limit(MUTANT_SECONDS):
@@ -103,10 +114,10 @@ def differs(function, cases, rtol):
 
 
 @contextlib.contextmanager
-def time_limit(seconds):
+def time_limit(seconds: int) -> Iterator[None]:
     """Raise TimeoutError when the block takes longer."""
 
-    def stop(*_):
+    def stop(*_: Any) -> None:
         raise TimeoutError
 
     old = signal.signal(signal.SIGALRM, stop)
@@ -118,7 +129,7 @@ def time_limit(seconds):
         signal.signal(signal.SIGALRM, old)
 
 
-def function_source(assignment, term, name):
+def function_source(assignment: Assignment, term: Term, name: str) -> str:
     """Return the key's definition of a function."""
     for source in code_of(release.key_notebook(assignment, term)):
         for node in ast.parse(source).body:
@@ -127,16 +138,16 @@ def function_source(assignment, term, name):
     raise LookupError(f"the key of {assignment.name} defines no {name}")
 
 
-def define(source, name, namespace):
+def define(source: str, name: str, namespace: Namespace) -> Callable[..., Any]:
     """Define one function beside those of the key."""
     scope = dict(namespace)
     exec(compile(source, "<mutant>", "exec"), scope)
     return scope[name]
 
 
-def run_here(notebook):
+def run_here(notebook: Any) -> Namespace:
     """Run the key, which is ours, in this process; return what it defines."""
-    namespace = {"__name__": "key"}
+    namespace: Namespace = {"__name__": "key"}
     torch.manual_seed(0)
     for source in code_of(notebook):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -144,18 +155,44 @@ def run_here(notebook):
     return namespace
 
 
-def code_of(notebook):
+def code_of(notebook: Any) -> list[str]:
     """List the sources of the code cells."""
     return [without_magics(c.source) for c in notebook.cells if c.cell_type == "code"]
 
 
-def as_submission(notebook):
+def as_submission(notebook: Any) -> Submission:
     """Hand in a notebook of ours."""
     return Submission("key", Path("key.ipynb"), code_of(notebook))
 
 
-def write_trust(rows, target):
-    """Write the table, and below it the mutants that no input shows."""
+def chance_of_half(tasks: Sequence[Task]) -> float:
+    """Return how likely code of another term gets half or more, where chance alone decides.
+
+    Each task has the same definition again with probability 1 / (its number of variants).
+    """
+    chances = {0: 1.0}  # of each sum of points
+    for task in tasks:
+        same, before = 1 / len(task.variants), chances
+        chances = dict.fromkeys([*before, *(points + task.points for points in before)], 0.0)
+        for points, chance in before.items():
+            chances[points] += chance * (1 - same)
+            chances[points + task.points] += chance * same
+    half = sum(task.points for task in tasks) / 2
+    return sum(chance for points, chance in chances.items() if points >= half)
+
+
+def tell_chances() -> str:
+    """Say what code of the term before may get."""
+    listed = [f"{name} {chance_of_half(load(name).tasks):.0%}" for name in names()]
+    return (
+        "Code of the term before gets less than half of the points if the file of the term names "
+        "that of the one before as `previous`. Otherwise the same definitions may be drawn again, "
+        f"and it gets half or more with a chance of: {', '.join(listed)}."
+    )
+
+
+def write_trust(rows: Iterable[Trust], target: str | Path) -> None:
+    """Write the table, below it the mutants that no input shows, and what old code may get."""
     lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
     for each in rows:
         pairs = [f"{some} of {all_}" for some, all_ in (each.right, each.wrong, each.mutants)]
@@ -163,5 +200,6 @@ def write_trust(rows, target):
         lines.append(f"| {' | '.join(cells)} |")
     missed = [(each.task, what) for each in rows for what in each.survivors]
     lines += ["", *(f"- {task}, not caught: {what}" for task, what in missed)]
+    lines += ["", tell_chances()]
     path = Path(target) / "trust.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

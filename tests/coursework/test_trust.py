@@ -1,13 +1,18 @@
 """The marks of answers whose worth is known: key, untouched, wrong, mutated, of last year."""
 
+import re
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import pytest
 from grader import release
-from grader.assignment import load, names
+from grader.assignment import ROOT, load, names
 from grader.draw import draw_assignment, draw_task
 from grader.marks import mark_submission, mark_task
 from grader.term import Term
-from grader.trust import as_submission, rows_of, run_here
+from grader.trust import as_submission, chance_of_half, rows_of, run_here, write_trust
+
+from freqsense.exercises import attempt
 
 SECRETS = 200
 
@@ -77,19 +82,75 @@ def test_the_key_passes_its_own_visible_checks(name, monkeypatch):
         plt.close("all")
 
 
-@pytest.mark.sandboxed
+# One term after another
+
+
+PAIRS = 10
+
+
+def terms_in_a_row(number):
+    """Return a term and the one before, which has one before it."""
+    first, last, now = (f"a secret of the term {n}, row {number}" for n in range(3))
+    before = Term("Last", last, Term("First", first))
+    return Term("Now", now, before), before
+
+
 @pytest.mark.parametrize("name", names())
-def test_the_key_of_one_term_gets_less_than_half_in_another(name):
-    assignment = load(name)
-    first = Term("First", "the secret of the first term")
-    others = (Term("Other", f"the secret of another term, {n}") for n in range(100))
-    varied = [task for task in assignment.tasks if len(task.variants) > 1]
-    second = next(
-        other
-        for other in others
-        if all(first.variant(name, task) != other.variant(name, task) for task in varied)
-    )
-    key = as_submission(release.key_notebook(assignment, first))
-    drawn = draw_assignment(second, name, assignment.tasks)
+def test_right_answers_of_the_term_before_get_less_than_half(name):
+    """All of them, by the reference, which is faster than the key in a sandbox."""
+    tasks = load(name).tasks
+    for now, before in map(terms_in_a_row, range(PAIRS)):
+        points = 0
+        for task in tasks:
+            old, drawn = task.reference(before.variant(name, task)), draw_task(now, name, task)
+            values = [("value", attempt(old, each)) for each in drawn.cases.arguments]
+            points += mark_task(task, drawn, values).points
+        assert points < sum(task.points for task in tasks) / 2
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_definition_does_for_another(name):
+    """Whichever two terms meet: each right answer is wrong under every other definition."""
+    for task in load(name).tasks:
+        for variant in task.variants:
+            only = replace(task, variants=(variant,))
+            drawn = draw_task(Term("Any", "a secret for the definitions"), name, only)
+            for other in task.variants:
+                values = [attempt(task.reference(other), each) for each in drawn.cases.arguments]
+                mark = mark_task(task, drawn, [("value", value) for value in values])
+                assert bool(mark.points) == (other == variant), (task.name, variant, other)
+
+
+@pytest.mark.sandboxed
+def test_the_key_of_the_term_before_gets_less_than_half():
+    now, before = terms_in_a_row("of the sandbox")
+    assignment = load("spectra")
+    key = as_submission(release.key_notebook(assignment, before))
+    drawn = draw_assignment(now, "spectra", assignment.tasks)
     marks, _ = mark_submission(key, assignment.tasks, drawn)
     assert sum(mark.points for mark in marks) < sum(mark.of for mark in marks) / 2
+
+
+def test_a_task_with_one_definition_keeps_it(term):
+    task = replace(load("spectra").tasks[0], variants=({"only": 1},))
+    assert Term("Now", term.secret, term).variant("spectra", task) == {"only": 1}
+
+
+def test_the_chance_of_old_code_is_that_of_its_tasks_together():
+    task = load("spectra").tasks[0]
+    two = [replace(task, points=points, variants=({},) * n) for points, n in ((3, 2), (1, 4))]
+    assert chance_of_half(two) == pytest.approx(1 / 2)
+    assert chance_of_half([two[0], two[0]]) == pytest.approx(3 / 4)
+
+
+def test_the_table_says_what_old_code_may_get(tmp_path):
+    write_trust([], tmp_path)
+    text = (tmp_path / "trust.md").read_text("utf-8")
+    assert all(f"{name} " in text for name in names())
+    assert "as `previous`" in text
+
+
+def test_the_readme_says_what_old_code_may_get():
+    text = (ROOT / "README.md").read_text("utf-8")
+    (told,) = re.findall(r"in one of (\d+) terms for each assignment", text)
+    assert max(chance_of_half(load(name).tasks) for name in names()) <= 1 / int(told)
