@@ -404,11 +404,6 @@ STRETCH = Exercise(
             stretch_by(of=lambda t: torch.linalg.svdvals(t)[..., -1]),
             "This is the least factor of each wave.",
         ),
-        Wrong(
-            "norm",
-            stretch_by(finish=torch.max),
-            "This is the norm of the layer, one number. Each wave has its own factor.",
-        ),
         Wrong("dc-in-the-middle", stretch_by(finish=torch.fft.fftshift),
               messages.DC_IN_THE_MIDDLE),
         Wrong(

@@ -359,42 +359,42 @@ SILENCE = Exercise(
 )
 
 
-# The difference of two groups of networks
+# How many errors two groups of networks are apart
 
 
-def difference_by(
+def apart_by(
     *, spread: Callable[[Tensor], Tensor] | None = None, correct: int = 1,
-    join: Callable[[Tensor, Tensor], Tensor] = torch.hypot, factor: float = 1.0,
-    order: float = 1.0, finish: Map = same,
-) -> Callable[[Tensor, Tensor], tuple[float, float]]:  # fmt: skip
-    """Return a function for a difference and its error, right unless told otherwise."""
+    join: Callable[[Tensor, Tensor], Tensor] = torch.hypot, order: float = 1.0,
+    finish: Map = same,
+) -> Callable[[Tensor, Tensor], float]:  # fmt: skip
+    """Return a function for a difference in units of its error, right unless told otherwise."""
 
     def error(slopes: Tensor) -> Tensor:
         return slopes.std(correction=correct) / len(slopes) ** 0.5
 
-    def difference(first: Tensor, second: Tensor) -> tuple[float, float]:
+    def errors_apart(first: Tensor, second: Tensor) -> float:
         own = spread or error
         both = finish(join(own(first), own(second)))
-        return order * float(second.mean() - first.mean()), factor * float(both)
+        return order * float((second.mean() - first.mean()) / both)
 
-    return difference
+    return errors_apart
 
 
-def difference_by_lists(first: Tensor, second: Tensor) -> tuple[float, float]:
+def apart_by_lists(first: Tensor, second: Tensor) -> float:
     """Sum squares with loops."""
     means, variance = [], 0.0
     for slopes in (first.tolist(), second.tolist()):
         n, mean = len(slopes), sum(slopes) / len(slopes)
         means.append(mean)
         variance += sum((slope - mean) ** 2 for slope in slopes) / (n - 1) / n
-    return means[1] - means[0], math.sqrt(variance)
+    return (means[1] - means[0]) / math.sqrt(variance)
 
 
-def pooled(first: Tensor, second: Tensor) -> tuple[float, float]:
+def pooled(first: Tensor, second: Tensor) -> float:
     """Take all networks for one group."""
     everything = torch.cat([first, second])
     error = everything.std() / len(everything) ** 0.5
-    return float(second.mean() - first.mean()), float(error)
+    return float((second.mean() - first.mean()) / error)
 
 
 def draw_slopes(generator: Generator) -> tuple[Tensor, Tensor]:
@@ -406,35 +406,44 @@ def draw_slopes(generator: Generator) -> tuple[Tensor, Tensor]:
 SEEDS = Exercise(
     "ex-limits-seeds",
     draw_slopes,
-    difference_by(),
+    apart_by(),
     [
         Wrong(
             "standard-deviation",
-            difference_by(spread=torch.std),
+            apart_by(spread=torch.std),
             messages.STANDARD_DEVIATION,
         ),
-        Wrong("n-for-n-minus-1", difference_by(correct=0), messages.N_FOR_N_MINUS_1),
+        Wrong("n-for-n-minus-1", apart_by(correct=0), messages.N_FOR_N_MINUS_1),
         Wrong(
             "divided-by-n",
-            difference_by(spread=lambda slopes: slopes.std() / len(slopes)),
+            apart_by(spread=lambda slopes: slopes.std() / len(slopes)),
             messages.DIVIDED_BY_N,
         ),
-        Wrong("variance", difference_by(finish=torch.square), messages.VARIANCE_FOR_ERROR),
-        Wrong("two-errors", difference_by(factor=1.96), messages.TWO_ERRORS),
+        Wrong("variance", apart_by(finish=torch.square), messages.VARIANCE_FOR_ERROR),
+        Wrong(
+            "upside-down",
+            lambda first, second: 1 / apart_by()(first, second),
+            "This is the error in units of the difference.",
+        ),
+        Wrong(
+            "not-divided",
+            lambda first, second: float(second.mean() - first.mean()),
+            "This is the difference itself. How large is it beside its error?",
+        ),
         Wrong(
             "errors-added",
-            difference_by(join=torch.add),
+            apart_by(join=torch.add),
             "You add the errors of the two means. They are independent, and seldom err the same "
             "way.",
         ),
         Wrong(
             "errors-subtracted",
-            difference_by(join=lambda a, b: (a - b).abs()),
+            apart_by(join=lambda a, b: (a - b).abs()),
             "You subtract the errors. Of a difference one knows less than of each mean, not more.",
         ),
         Wrong(
             "one-group",
-            difference_by(join=lambda a, b: b),
+            apart_by(join=lambda a, b: b),
             "Only the second group has a part in your error.",
         ),
         Wrong(
@@ -444,11 +453,11 @@ SEEDS = Exercise(
         ),
         Wrong(
             "sign",
-            difference_by(order=-1.0),
+            apart_by(order=-1.0),
             "You take the second mean from the first.",
         ),
     ],
-    [difference_by_lists],
+    [apart_by_lists],
 )
 
 

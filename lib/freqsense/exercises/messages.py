@@ -58,7 +58,6 @@ __all__ = [
     "STANDARD_DEVIATION",
     "SUM_OVER_IMAGES",
     "TRANSPOSED",
-    "TWO_ERRORS",
     "UNITARY_TRANSFER",
     "VARIANCE_FOR_ERROR",
     "ZERO_BORDER",
@@ -211,4 +210,3 @@ N_FOR_N_MINUS_1 = (
 )
 DIVIDED_BY_N = "You divide by the number of seeds; errors shrink more slowly than that."
 VARIANCE_FOR_ERROR = "This is the square of an error: its unit is not that of a slope."
-TWO_ERRORS = "This is half of a 95 % interval. Wanted is one standard error."
