@@ -165,7 +165,7 @@ def wrong_knees(variant):
                 "You add the knee and the frequency. The task adds their squares.",
             )
         )
-    # Where waves below the knee are off, there is no constant wave, and none of 3 cycles/pixel.
+    # Where waves below the knee are off, so is the constant one; and none has 2.5 cycles/pixel.
     return wrongs if variant["below"] == "off" else [*wrongs, *wrong_lowest(variant)]
 
 
