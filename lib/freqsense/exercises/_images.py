@@ -270,9 +270,17 @@ RINGS = Exercise(
         ),
         Wrong("shifted", radial_power_by(shift=torch.fft.fftshift), messages.SHIFTED),
         Wrong("half-a-ring", radial_power_by(half=0.0), messages.HALF_A_RING),
-        Wrong("dc-missing", radial_power_by(start=1), messages.RING_0_MISSING),
+        Wrong(
+            "dc-missing",
+            radial_power_by(start=1),
+            "Your first ring is ring 1. Ring 0, which holds the constant wave, comes first.",
+        ),
         Wrong("corners-kept", radial_power_by(corners=True), messages.CORNERS_KEPT),
-        Wrong("sum-over-ring", radial_power_by(total=True), messages.ADDED_RINGS),
+        Wrong(
+            "sum-over-ring",
+            radial_power_by(total=True),
+            "Rings have different numbers of waves: take means, not sums.",
+        ),
         Wrong(
             "longer-side",
             radial_power_by(radius=radius_of_longer, side=max),
@@ -495,7 +503,12 @@ FIELD = Exercise(
             field_by(scale=lambda gain: gain / gain.mean()),
             "The mean of your gains is 1. What has to be 1 is a mean of powers.",
         ),
-        Wrong("each-scaled", field_by(finish=exact), messages.EACH_SCALED),
+        Wrong(
+            "each-scaled",
+            field_by(finish=exact),
+            "You scale each field to variance 1 exactly. It is to be 1 on average only, and "
+            "that of single fields scatters.",
+        ),
         Wrong(
             "pixels-for-coefficients",
             field_by(enter=same),

@@ -92,7 +92,7 @@ SENSITIVITY = Exercise(
         Wrong(
             "mean-of-sizes",
             sensitivity_by(average=lambda size: size.mean(0).square()),
-            messages.SIZES_FOR_SQUARES,
+            "You average sizes over images, where squares are to be averaged.",
         ),
         Wrong(
             "mean-over-outputs",

@@ -2,7 +2,6 @@
 
 __all__ = [
     "ADDED_OUTPUTS",
-    "ADDED_RINGS",
     "ALL_OF_THE_OTHER",
     "AMPLITUDE",
     "ANGLE_OF_A_MODULUS",
@@ -12,7 +11,6 @@ __all__ = [
     "CORNERS_KEPT",
     "DC_IN_THE_MIDDLE",
     "DIVIDED_BY_N",
-    "EACH_SCALED",
     "EACH_SIDE_BY_ITSELF",
     "ENTRY",
     "FIRST_OUTPUTS_ADDED",
@@ -47,10 +45,8 @@ __all__ = [
     "QUADRANT",
     "REAL_PART_OF_TRANSFER",
     "RESHAPED_KERNEL",
-    "RING_0_MISSING",
     "ROLES",
     "SHIFTED",
-    "SIZES_FOR_SQUARES",
     "SIZE_OF_TRANSFER",
     "SIZE_OF_NEGATIVE",
     "SLOPE_FOR_EXPONENT",
@@ -78,12 +74,10 @@ HALF_A_RING = (
     "Your rings begin half a cycle away from those that are asked for. In which ring does a wave "
     "of radius 1.6 lie?"
 )
-RING_0_MISSING = "Your first ring is ring 1. Ring 0, which holds the constant wave, comes first."
 CORNERS_KEPT = (
     "The last ring holds the corners of the plane too. Waves beyond the last ring belong to no "
     "ring."
 )
-ADDED_RINGS = "Rings have different numbers of waves: take means, not sums."
 LONGER_SIDE = "Your radius counts periods along the longer side; it should be the shorter."
 EACH_SIDE_BY_ITSELF = (
     "On rectangles your radius counts the periods along each side by itself. Waves of equal "
@@ -92,9 +86,7 @@ EACH_SIDE_BY_ITSELF = (
 
 # Exponents
 
-SLOPE_FOR_EXPONENT = (
-    "This is the slope. Falling power has a negative slope and a positive exponent."
-)
+SLOPE_FOR_EXPONENT = "This is the slope. What falls has a negative slope and a positive exponent."
 LAST_RING_MISSING = "The range of the fit ends one ring too early: fmax belongs to it."
 ONE_RING_TOO_MANY = "The range of the fit ends one ring too late: fmax is the last ring."
 FREQUENCIES_SHIFTED = (
@@ -115,10 +107,6 @@ PHASES_ONLY = (
     "You keep only the phases of the noise, so that the power of each field follows the law "
     "without any scatter. A Gaussian field scatters."
 )
-EACH_SCALED = (
-    "You scale each field to variance 1 exactly. It is to be 1 on average only, and that of "
-    "single fields scatters."
-)
 MODULUS_ON_THE_WAY_BACK = "Your image has no negative pixel: you take the modulus on the way back."
 ROLES = "The two images have changed their roles: which of them gives the amplitudes?"
 ANGLE_OF_A_MODULUS = "All your phases are zero: you take the angle of a size, which has none."
@@ -137,8 +125,8 @@ PRODUCT_OF_AMPLITUDES = (
 # Convolutions and layers
 
 TRANSPOSED = (
-    "Rows and columns have changed places, which turns a correlation into a convolution and back. "
-    "Rows are pixels of the result."
+    "This is the transpose. Either rows and columns have changed places (rows are pixels of the "
+    "result), or correlation and convolution have."
 )
 FLIPPED = "You turn the kernel round. The first tap looks where the last one should."
 LATE = "Moved by one pixel: your offset is larger by one."
@@ -157,8 +145,8 @@ UNITARY_TRANSFER = (
 REAL_PART_OF_TRANSFER = "Only the real part is left, and with it you lose how far crests move."
 SIZE_OF_TRANSFER = "This is the gain. Wanted is the number itself, phase included."
 RESHAPED_KERNEL = (
-    "This is a singular value of the kernel written as a matrix. A layer lays it on the image at "
-    "every pixel, and the results overlap."
+    "This comes from the singular values of the kernel written as a matrix. A layer lays it on the "
+    "image at every pixel, and the results overlap."
 )
 ENTRY = "This belongs to one channel in and one out. A wave may come in on all channels."
 FROBENIUS = (
@@ -173,7 +161,6 @@ BATCH_MEAN = (
     "Your result falls with the number of images: a mean over the batch was taken before the "
     "gradient."
 )
-SIZES_FOR_SQUARES = "You average sizes over images, where squares are to be averaged."
 GRADIENTS_CANCEL = "You average gradients over images first, and they cancel."
 SQUARE_OF_SENSITIVITY = "This is the square of the sensitivity."
 ADDED_OUTPUTS = "You add the sizes of all outputs; outputs add up as squares."
