@@ -118,10 +118,10 @@ def check_questions(
                 f"the secret changed? Grade with the old one, or into another folder"
             )
         if strangers := filled - codes:
-            notes.append(f"{path}: {len(strangers)} filled rows of nobody in the folder, kept")
+            notes.append(f"{path}: filled rows of nobody in the folder, kept: {len(strangers)}")
         if partly := [code for code in filled & codes if points[code][0] is None]:
             notes.append(
-                f"{path}: {len(partly)} rows partly filled in, not counted (a blank is no 0)"
+                f"{path}: rows partly filled in, not counted (a blank is no 0): {len(partly)}"
             )
     return notes
 

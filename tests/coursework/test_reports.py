@@ -102,8 +102,8 @@ def test_a_row_that_is_filled_of_somebody_gone_is_told(write, table, code, tmp_p
     fill(table, f"{code('ada')},1,1,,,", f"{code('bob')},0,0,0,0,")
     submissions = [Submission("ada", None)]
     gone, partly = questions.check_questions(tmp_path / "questions", assignment, term, submissions)
-    assert "1 filled rows of nobody in the folder, kept" in gone
-    assert "1 rows partly filled in, not counted" in partly
+    assert "filled rows of nobody in the folder, kept: 1" in gone
+    assert "rows partly filled in, not counted (a blank is no 0): 1" in partly
     write("ada")
     assert grades(tmp_path) == {"ada": ("", "16")}
 
