@@ -205,15 +205,17 @@ def wrong_lassos(variant):
 
 
 def draw_closed_form(generator, variant):
-    """Draw powers of some frequencies, one of them zero, and what the task asks for there."""
+    """Draw powers of some frequencies, one zero and one large, and what is asked for there."""
     s = 3 * torch.rand(9, generator=generator, dtype=torch.float64) + 0.2
     teacher = torch.rand(9, generator=generator, dtype=torch.float64) + 0.2
-    s[whole(generator, 0, 8)] = 0
+    none, much = torch.randperm(9, generator=generator)[:2]
+    # Else a price that is far too large leaves nothing, whatever the reason.
+    s[none], s[much] = 0, 40 * s[much]
     n_pixels = whole(generator, 6, 12) * whole(generator, 6, 12)
     decay = number(generator, 0.3, 0.6)
     if variant["depth"] == 2:
         # So that about every third frequency is silent.
-        decay = float((s * teacher).quantile(0.4)) * math.sqrt(n_pixels)
+        decay = float((s * teacher).quantile(0.3)) * math.sqrt(n_pixels)
     task = s * teacher if variant["given"] == "gamma" else teacher
     return s, task, decay / acting(variant, 1.0), n_pixels
 
@@ -346,7 +348,7 @@ def wrong_first_silents(variant):
 def draw_first_silent(generator, variant):
     """Draw decays: one that silences all rings, one that none, some between, one on an edge."""
     n = 4 * whole(generator, 8, 12)
-    alpha, teacher = number(generator, 1.4, 2.4), number(generator, 2.0, 4.0)
+    alpha, teacher = number(generator, 1.2, 1.6), number(generator, 2.0, 4.0)
     exponent = fall_of_power(variant, alpha) + fall_of_teacher(variant)
     rings = [0.7, 0.8 * n, *(whole(generator, 2, n // 2 - 2) + 0.5 for _ in range(5))]
     rings.append(whole(generator, 3, n // 2 - 2))
