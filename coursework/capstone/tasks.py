@@ -346,7 +346,7 @@ def draw_change(generator, variant):
 
 TASKS = [
     Task(
-        "measure", 8, draw_measure, measure_by, wrong_measures, right_measure,
+        "measure", 4, draw_measure, measure_by, wrong_measures, right_measure,
         variants=choices(
             answer=("amplitude", "power"), outputs=("sum", "mean"), channels=("sum", "mean"),
             images=("squares", "sizes"),

@@ -77,7 +77,7 @@ def summarise(
     assignment: Assignment, graded: Sequence[report.Graded], target: Path
 ) -> Iterator[str]:
     """Say what came out, and where to look first."""
-    of = sum(task.points for task in assignment.tasks)
+    of = sum(part.points for part in assignment.parts)
     yield (
         f"{assignment.name}: {len(graded)} graded, mean {report.mean_points(graded):.1f} of {of} "
         f"points for functions"
@@ -87,7 +87,7 @@ def summarise(
         yield f"{len(problems)} could not be graded: {list_some(problems)}"
     counts = [
         (number, task.name, what, message)
-        for task in assignment.tasks
+        for task in assignment.parts
         for what, message, number in report.count_messages(task, graded)
         if what not in (report.RIGHT, report.OTHER)
     ]

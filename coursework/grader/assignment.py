@@ -8,6 +8,7 @@ from types import ModuleType
 
 import yaml
 
+from .program import Program
 from .task import Task
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +38,12 @@ class Assignment:
     source: str
     tasks: tuple[Task, ...]
     questions: tuple[Question, ...]
+    programs: tuple[Program, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Task | Program, ...]:
+        """All that the grader gives points for."""
+        return (*self.tasks, *self.programs)
 
 
 def folder_of(name: str) -> Path:
@@ -62,7 +69,10 @@ def load(name: str) -> Assignment:
     module = run_file(folder / "tasks.py", f"tasks_of_{name}")
     source = (folder / f"{name}.md").read_text(encoding="utf-8")
     questions = read_questions(folder / "rubric.yml")
-    return Assignment(name, source, tuple(module.TASKS), questions)
+    programs: tuple[Program, ...] = ()
+    if (folder / "program.py").is_file():
+        programs = tuple(run_file(folder / "program.py", f"program_of_{name}").PROGRAMS)
+    return Assignment(name, source, tuple(module.TASKS), questions, programs)
 
 
 def run_file(path: Path, name: str) -> ModuleType:

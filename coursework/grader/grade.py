@@ -14,6 +14,7 @@ from . import exports, questions, release, report, sandbox, tables
 from .assignment import Assignment, folder_of, load, names
 from .draw import draw_assignment
 from .marks import mark_submission
+from .program import draw_program, mark_program
 from .report import Graded, Read
 from .run import require_run
 from .submissions import Submission, WrongFolderError, find_submissions
@@ -45,9 +46,15 @@ def grade_folder(
     rows = exports.match(roster, submissions) if roster else {}
     drawn = draw_assignment(term, chosen.name, chosen.tasks)
     require_working(trusted=trusted)
+    starter = folder_of(chosen.name) / "starter"
+    programs = [
+        draw_program(each, term, chosen.name, starter, trusted=trusted) for each in chosen.programs
+    ]
 
     def mark(submission: Submission) -> Graded:
-        return submission, *mark_submission(submission, chosen.tasks, drawn, trusted=trusted)
+        marks, errors = mark_submission(submission, chosen.tasks, drawn, trusted=trusted)
+        marks += [mark_program(submission, each, trusted=trusted) for each in programs]
+        return submission, marks, errors
 
     # Each waits for a process of its own, so threads suffice.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from . import answers, questions, tables
 from .assignment import Assignment
 from .marks import Mark
+from .program import Program
 from .submissions import Submission
 from .task import Task
 from .term import Term
@@ -89,7 +90,7 @@ def count_unread(assignment: Assignment, graded: Sequence[Graded], read: Read) -
 
 def write_grades(path: Path, assignment: Assignment, graded: Sequence[Graded], read: Read) -> None:
     """Write one row a student: points a task, those that a person has given, their sum."""
-    names = [task.name for task in assignment.tasks]
+    names = [part.name for part in assignment.parts]
     asked = [question.name for question in assignment.questions]
     rows: list[list[Any]] = [["student", *names, *asked, "total", "note"]]
     for submission, marks, _ in graded:
@@ -124,7 +125,7 @@ def write_feedback(
     )
 
 
-def count_messages(task: Task, graded: Sequence[Graded]) -> list[tuple[str, str, int]]:
+def count_messages(task: Task | Program, graded: Sequence[Graded]) -> list[tuple[str, str, int]]:
     """Count what was seen of a task; return (what, message, how many), the most common first."""
     marks = [mark for _, marks, _ in graded for mark in marks if mark.task == task.name]
     counts = Counter(mark.misconception or (RIGHT if mark.points else OTHER) for mark in marks)
@@ -147,9 +148,9 @@ def write_class_report(
         term=term.name,
         graded=graded,
         mean=mean_points(graded),
-        of=sum(task.points for task in assignment.tasks),
+        of=sum(part.points for part in assignment.parts),
         problems=[(each.student, each.problem) for each, _, _ in graded if each.problem],
-        tasks=[(task, count_messages(task, graded)) for task in assignment.tasks],
+        tasks=[(part, count_messages(part, graded)) for part in assignment.parts],
         questions=[(each, len(read[each.name])) for each in assignment.questions],
     )
 

@@ -4,8 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 MEMORY = 8_000_000_000  # bytes of addresses; torch maps some 3 GB
 CPU_SECONDS = 600
@@ -42,6 +43,24 @@ def start(folder: Path, result: Path, *, trusted: bool = False) -> subprocess.Po
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env=environment(), start_new_session=True,
+    )  # fmt: skip
+
+
+def start_program(
+    file: str, files: Mapping[str, Path], array: Path, written: Path, options: Sequence[str],
+    errors: BinaryIO, *, trusted: bool = False,
+) -> subprocess.Popen[bytes]:  # fmt: skip
+    """Start a program among its files on an array that it reads, and a file that it writes."""
+    if trusted:
+        command = [*limits(), *PYTHON, str(files[file]), str(array), str(written), *options]
+    else:
+        seen = {f"/in/{name}": path for name, path in files.items()}
+        walled = walls({f"/given/{array.name}": array, **seen}, written, "/in")
+        places = (f"/given/{array.name}", f"/out/{written.name}")
+        command = [*limits(), *walled, *PYTHON, f"/in/{file}", *places, *options]
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+        env=environment(), start_new_session=True, cwd=files[file].parent if trusted else None,
     )  # fmt: skip
 
 

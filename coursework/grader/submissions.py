@@ -45,6 +45,7 @@ class Submission:
     problem: str | None = None
     notes: list[str] = field(default_factory=list)
     keys: tuple[str, ...] = ()
+    files: dict[str, Path] = field(default_factory=dict)  # beside it, by their place there
 
 
 def find_submissions(folder: str | Path) -> tuple[dict[str, list[Submission]], list[str]]:
@@ -59,6 +60,7 @@ def find_submissions(folder: str | Path) -> tuple[dict[str, list[Submission]], l
         owner = owners[path]
         each = read_submission(owner.student, path)
         each.keys = owner.keys
+        each.files = files_beside(path) if path.parent != folder else {}
         by_student.setdefault(owner.student, []).append(each)
     return dict(sorted(by_student.items())), notes
 
@@ -71,7 +73,7 @@ def find_notebooks(folder: Path) -> tuple[list[Path], list[str]]:
         reason = reason_to_leave_out(path, path.relative_to(folder))
         if reason:
             left_out.setdefault(reason, []).append(str(path.relative_to(folder)))
-        elif not path.is_dir():
+        elif path.suffix.lower() == ".ipynb" and not path.is_dir():
             notebooks.append(path)
     notes = [f"{list_some(names)}: {reason}, left out" for reason, names in left_out.items()]
     if not notebooks:
@@ -90,7 +92,22 @@ def reason_to_leave_out(path: Path, place: Path) -> str | None:
         return "hidden"
     if path.suffix.lower() in ARCHIVES:
         return "an archive, which you unpack first if it holds work"
+    if path.suffix.lower() == ".py" and len(place.parts) > 1:
+        return None  # a program, which some assignments ask for
     return None if path.suffix.lower() == ".ipynb" else "not a notebook"
+
+
+def files_beside(notebook: Path) -> dict[str, Path]:
+    """Map the plain files that lie beside a notebook, and below, from their places there."""
+    folder = notebook.parent
+    found = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*"))}
+    return {name: path for name, path in found.items() if is_plain(path, folder)}
+
+
+def is_plain(path: Path, folder: Path) -> bool:
+    """Tell whether a path below a folder is a file, and leads nowhere else."""
+    below = [path, *(each for each in path.parents if folder in each.parents)]
+    return path.is_file() and not any(each.is_symlink() for each in below)
 
 
 def list_some(names: Sequence[str]) -> str:

@@ -165,25 +165,31 @@ def as_submission(notebook: Any) -> Submission:
     return Submission("key", Path("key.ipynb"), code_of(notebook))
 
 
-def chance_of_half(tasks: Sequence[Task]) -> float:
+def chance_of_half(tasks: Sequence[Task], certain: int = 0) -> float:
     """Return how likely code of another term gets half or more, where chance alone decides.
 
-    Each task has the same definition again with probability 1 / (its number of variants).
+    Each task has the same definition again with probability 1 / (its number of variants);
+    ``certain`` are points of a program, which is the same in each term.
     """
-    chances = {0: 1.0}  # of each sum of points
+    chances = {certain: 1.0}  # of each sum of points
     for task in tasks:
         same, before = 1 / len(task.variants), chances
         chances = dict.fromkeys([*before, *(points + task.points for points in before)], 0.0)
         for points, chance in before.items():
             chances[points] += chance * (1 - same)
             chances[points + task.points] += chance * same
-    half = sum(task.points for task in tasks) / 2
+    half = (certain + sum(task.points for task in tasks)) / 2
     return sum(chance for points, chance in chances.items() if points >= half)
+
+
+def chance_in(assignment: Assignment) -> float:
+    """Return how likely code of another term gets half or more of the points of an assignment."""
+    return chance_of_half(assignment.tasks, sum(each.points for each in assignment.programs))
 
 
 def tell_chances() -> str:
     """Say what code of the term before may get."""
-    listed = [f"{name} {chance_of_half(load(name).tasks):.0%}" for name in names()]
+    listed = [f"{name} {chance_in(load(name)):.0%}" for name in names()]
     return (
         "Code of the term before gets less than half of the points if the file of the term names "
         "that of the one before as `previous`. Otherwise the same definitions may be drawn again, "

@@ -10,7 +10,7 @@ from grader.assignment import ROOT, load, names
 from grader.draw import draw_assignment, draw_task
 from grader.marks import mark_submission, mark_task
 from grader.term import Term
-from grader.trust import as_submission, chance_of_half, rows_of, run_here, write_trust
+from grader.trust import as_submission, chance_in, chance_of_half, rows_of, run_here, write_trust
 
 from freqsense.exercises import attempt
 
@@ -98,14 +98,14 @@ def terms_in_a_row(number):
 @pytest.mark.parametrize("name", names())
 def test_right_answers_of_the_term_before_get_less_than_half(name):
     """All of them, by the reference, which is faster than the key in a sandbox."""
-    tasks = load(name).tasks
+    tasks, programs = load(name).tasks, load(name).programs
     for now, before in map(terms_in_a_row, range(PAIRS)):
-        points = 0
+        points = sum(program.points for program in programs)  # each is the student's own
         for task in tasks:
             old, drawn = task.reference(before.variant(name, task)), draw_task(now, name, task)
             values = [("value", attempt(old, each)) for each in drawn.cases.arguments]
             points += mark_task(task, drawn, values).points
-        assert points < sum(task.points for task in tasks) / 2
+        assert points < sum(part.points for part in (*tasks, *programs)) / 2
 
 
 @pytest.mark.parametrize("name", names())
@@ -141,6 +141,7 @@ def test_the_chance_of_old_code_is_that_of_its_tasks_together():
     two = [replace(task, points=points, variants=({},) * n) for points, n in ((3, 2), (1, 4))]
     assert chance_of_half(two) == pytest.approx(1 / 2)
     assert chance_of_half([two[0], two[0]]) == pytest.approx(3 / 4)
+    assert chance_of_half(two, certain=2) == pytest.approx(1 - 1 / 2 * 3 / 4)
 
 
 def test_the_table_says_what_old_code_may_get(tmp_path):
@@ -152,5 +153,7 @@ def test_the_table_says_what_old_code_may_get(tmp_path):
 
 def test_the_readme_says_what_old_code_may_get():
     text = (ROOT / "README.md").read_text("utf-8")
-    (told,) = re.findall(r"in one of (\d+) terms for each assignment", text)
-    assert max(chance_of_half(load(name).tasks) for name in names()) <= 1 / int(told)
+    ((told, capstone),) = re.findall(r"one of (\d+) terms \(for the capstone, of (\d+)\)", text)
+    chances = {name: chance_in(load(name)) for name in names()}
+    assert chances.pop("capstone") <= 1 / int(capstone)
+    assert max(chances.values()) <= 1 / int(told)
