@@ -189,12 +189,6 @@ def wrong_transfers(variant):
             "and which sign does that give the exponent?",
         ),
         Wrong(
-            "anchor-last",
-            transfer_by(variant, offset=OFFSETS["last"]),
-            "The sizes are right, the phases are those of a kernel whose last tap meets the "
-            "pixel itself.",
-        ),
-        Wrong(
             "unitary-factor",
             transfer_by(variant, finish=lambda t: t / len(t) ** 0.5),
             "This is the kernel's unitary transform. An eigenvalue has one factor more: what is "
@@ -221,31 +215,42 @@ def wrong_transfers(variant):
 
 def wrong_anchors(variant):
     """List what is taken for the offset of a kernel."""
-    if variant["anchor"] == "first":
-        return [
-            Wrong(
-                "anchor-middle",
-                transfer_by(variant, offset=middle),
-                "The sizes are right, the phases are those of a kernel whose middle tap meets "
-                "the pixel itself.",
-            )
-        ]
-    return [
+    right = OFFSETS[variant["anchor"]]
+    wrongs = [
         Wrong(
             "anchor-ignored",
             transfer_by(variant, offset=OFFSETS["first"]),
             "The sizes are right, the phases are those of a kernel whose offset a is 0.",
         ),
         Wrong(
+            "anchor-backwards",
+            transfer_by(variant, offset=lambda k: -right(k)),
+            "The phase that belongs to the offset turns the wrong way.",
+        ),
+    ]
+    if variant["anchor"] == "last":
+        return [
+            *wrongs,
+            Wrong(
+                "anchor-middle",
+                transfer_by(variant, offset=middle),
+                "The sizes are right, the phases are those of a kernel whose middle tap meets "
+                "the pixel itself.",
+            ),
+        ]
+    return [
+        *wrongs,
+        Wrong(
+            "anchor-last",
+            transfer_by(variant, offset=OFFSETS["last"]),
+            "The sizes are right, the phases are those of a kernel whose last tap meets the "
+            "pixel itself.",
+        ),
+        Wrong(
             "anchor-late",
             transfer_by(variant, offset=OFFSETS["later middle"]),
             "Right for an odd number of taps. An even number has two in the middle, and you take "
             "the second.",
-        ),
-        Wrong(
-            "anchor-backwards",
-            transfer_by(variant, offset=lambda k: -middle(k)),
-            "The phase that belongs to the offset turns the wrong way.",
         ),
     ]
 
@@ -623,7 +628,7 @@ TASKS = [
     ),
     Task(
         "transfer", 4, draw_transfer, transfer_by, wrong_transfers, right_transfers,
-        variants=choices(kind=tuple(SIGN), anchor=("first", "middle"), order=tuple(ORDERS)),
+        variants=choices(kind=tuple(SIGN), anchor=("middle", "last"), order=tuple(ORDERS)),
         # Even and odd kernels should both occur.
         n_cases=6,
     ),

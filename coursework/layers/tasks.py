@@ -10,10 +10,8 @@ from freqsense.exercises import Wrong
 N_OUTPUTS = 3  # of the networks that are probed
 
 OTHER = {
-    "layer": "residual", "residual": "layer", "most": "least", "least": "most",
-    "zeros": "replicate", "replicate": "zeros", "mixed": "changed", "changed": "mixed",
-    "squares": "sizes", "sizes": "squares", "all": "centred", "centred": "all",
-    "power": "sensitivity", "sensitivity": "power",
+    "layer": "residual", "residual": "layer", "all": "centred", "centred": "all",
+    "power": "sensitivity", "sensitivity": "power", "images": "probes", "probes": "images",
 }  # fmt: skip
 
 
@@ -44,16 +42,26 @@ def stretches(matrices):
     return torch.linalg.svdvals(matrices)
 
 
-def norm_by(variant, *, block=None, factor=None, of=stretches, pick=None, anchored=True):
-    """Return a function that gives a layer's largest or least factor, right unless told."""
-    extreme = torch.amax if (factor or variant["factor"]) == "most" else torch.amin
+# What is asked of the singular values, over some of their axes.
+FACTORS = {
+    "most": lambda values, axes: values.amax(axes),
+    "least": lambda values, axes: values.amin(axes),
+    "condition": lambda values, axes: values.amax(axes) / values.amin(axes),
+    "typical": lambda values, axes: values.square().mean(axes).sqrt(),
+}
+
+
+def norm_by(variant, *, block=None, factor=None, of=stretches, pick=None, anchored=True,
+            finish=float):  # fmt: skip
+    """Return a function that gives a factor of a layer, right unless told otherwise."""
+    reduce = FACTORS[factor or variant["factor"]]
 
     def norm(weight, shape):
         matrices = transfer_matrices(weight, shape, anchored=anchored)
         if (block or variant["block"]) == "residual":
             matrices = matrices + torch.eye(len(weight))
         values = of(pick(matrices) if pick else matrices)
-        return float(extreme(values, tuple(range(values.ndim))))
+        return finish(float(reduce(values, tuple(range(values.ndim)))))
 
     return norm
 
@@ -73,18 +81,19 @@ def kernel_norm_by(variant, measure):
 
 def reshaped(variant):
     """Return a function that takes the kernel for a matrix with a row for each channel."""
-    extreme = torch.amax if variant["factor"] == "most" else torch.amin
-    return kernel_norm_by(variant, lambda kernel: extreme(stretches(kernel.flatten(1)), 0))
+    reduce = FACTORS[variant["factor"]]
+    return kernel_norm_by(variant, lambda kernel: reduce(stretches(kernel.flatten(1)), (0,)))
 
 
 def average_norm(variant):
     """Return a function that averages over frequencies."""
-    extreme = torch.amax if variant["factor"] == "most" else torch.amin
 
     def of(matrices):
-        return extreme(stretches(matrices), -1).mean((0, 1), keepdim=True)
+        each = FACTORS[variant["factor"]](stretches(matrices), (-1,))
+        return each.mean((0, 1), keepdim=True)
 
-    return norm_by(variant, of=of)
+    # Of one number the largest, the least and the root mean square are itself.
+    return norm_by(variant, of=of, factor="most")
 
 
 def layer(weight, x):
@@ -96,7 +105,6 @@ def layer(weight, x):
 
 def right_norms(variant):
     """Write the same with the dense matrix, and with eigenvalues of its square."""
-    place = -1 if variant["factor"] == "most" else 0
 
     def dense(weight, shape):
         size = weight.shape[1] * shape[0] * shape[1]
@@ -104,26 +112,35 @@ def right_norms(variant):
         result = layer(weight, pixels) + (pixels if variant["block"] == "residual" else 0)
         return result.flatten(1)
 
+    def number(values):
+        """Return what is asked of all singular values, in rising order."""
+        return {
+            "most": values[-1], "least": values[0], "condition": values[-1] / values[0],
+            "typical": ((values**2).sum() / len(values)) ** 0.5,
+        }[variant["factor"]]  # fmt: skip
+
     def by_values(weight, shape):
-        return torch.linalg.svdvals(dense(weight, shape)).sort().values[place]
+        return number(torch.linalg.svdvals(dense(weight, shape)).sort().values)
 
     def by_squares(weight, shape):
         matrix = dense(weight, shape)
-        return float(torch.linalg.eigvalsh(matrix @ matrix.T)[place]) ** 0.5
+        return number(torch.linalg.eigvalsh(matrix @ matrix.T) ** 0.5)
 
     return [by_values, by_squares]
 
 
+OTHER_FACTOR = {
+    "most": "This is the largest factor, and the task asks for another number.",
+    "least": "This is the least factor, and the task asks for another number.",
+    "condition": "This is the largest factor over the least, and the task asks for another number.",
+    "typical": "This is the root mean square of all factors, and the task asks for another number.",
+}
+
+
 def wrong_norms(variant):
-    """List how the norm of a layer goes wrong."""
-    residual, most = variant["block"] == "residual", variant["factor"] == "most"
+    """List how a factor of a layer goes wrong."""
+    factor = variant["factor"]
     wrongs = [
-        Wrong(
-            "reshaped-kernel",
-            reshaped(variant),
-            "This is a singular value of the kernel written as a matrix. A layer lays it on the "
-            "image at every pixel, and the results overlap.",
-        ),
         Wrong(
             "entry",
             norm_by(variant, of=torch.abs),
@@ -138,67 +155,99 @@ def wrong_norms(variant):
         Wrong(
             "dc-only",
             norm_by(variant, pick=lambda t: t[0, 0]),
-            "You measure constant images alone. Which frequency is the extreme one?",
-        ),
-        Wrong(
-            "unitary-factor",
-            norm_by(variant, of=lambda t: stretches(t) / t[..., 0, 0].numel() ** 0.5),
-            "The unitary transform of the kernel is smaller than the transfer matrix, by a factor "
-            "that depends on the number of pixels.",
+            "You measure constant images alone. The task speaks of all images.",
         ),
         Wrong(
             "averaged",
             average_norm(variant),
-            "You average over frequencies; the task asks for the extreme one.",
+            "You take the plain mean over frequencies; power adds up as squares."
+            if factor == "typical"
+            else "You average over frequencies; the task asks for the extremes among them.",
         ),
         Wrong(
             "square",
-            norm_by(variant, of=lambda t: stretches(t).square()),
-            "This is a factor of power; the task asks for one of length.",
-        ),
-        Wrong(
-            "other-end",
-            norm_by(variant, factor=OTHER[variant["factor"]]),
-            "This is the "
-            + ("least" if most else "largest")
-            + " factor, and the task asks for the other end.",
+            norm_by(variant, finish=lambda number: number**2),
+            "This belongs to power; the task asks for lengths.",
         ),
         Wrong(
             "other-block",
             norm_by(variant, block=OTHER[variant["block"]]),
-            "The input itself is " + ("not yet added." if residual else "added, unasked."),
-        ),
-        Wrong(
-            "kernel-length",
-            kernel_norm_by(variant, torch.linalg.vector_norm),
-            "This is the root of the sum of squared weights, of which no image knows.",
+            "The input itself is "
+            + ("not yet added." if variant["block"] == "residual" else "added, unasked."),
         ),
     ]
-    if residual:
+    wrongs += [
+        Wrong(f"other-{other}", norm_by(variant, factor=other), told)
+        for other, told in OTHER_FACTOR.items()
+        if other != factor
+    ]
+    return wrongs + wrong_scales(variant) + wrong_blocks(variant)
+
+
+def wrong_scales(variant):
+    """List what goes wrong with some numbers alone: a ratio shows no factor, a mean no overlap."""
+    wrongs = []
+    if variant["factor"] != "condition":
         wrongs.append(
             Wrong(
-                "anchor-ignored",
-                norm_by(variant, anchored=False),
-                "The layer's result and its input are added some pixels apart: the offset a is "
-                "missing, and here phases matter.",
+                "unitary-factor",
+                norm_by(variant, of=lambda t: stretches(t) / t[..., 0, 0].numel() ** 0.5),
+                "The unitary transform of the kernel is smaller than the transfer matrix, by a "
+                "factor that depends on the number of pixels.",
             )
         )
-        wrongs.append(
+    if variant["factor"] != "typical":
+        wrongs += [
             Wrong(
-                "one-added-outside",
-                lambda weight, shape: abs(1 + (1 if most else -1) * norm_by(
-                    {"block": "layer", "factor": variant["factor"]})(weight, shape)),
-                "You combine 1 with the factor of the branch. Input and branch point in "
-                "different directions, so this is only a bound.",
-            )
-        )  # fmt: skip
+                "reshaped-kernel",
+                reshaped(variant),
+                "This comes from the singular values of the kernel written as a matrix. A layer "
+                "lays it on the image at every pixel, and the results overlap.",
+            ),
+            Wrong(
+                "kernel-length",
+                kernel_norm_by(variant, torch.linalg.vector_norm),
+                "This is the root of the sum of squared weights, of which no single image knows.",
+            ),
+        ]
     return wrongs
+
+
+def wrong_blocks(variant):
+    """List how the input of a block is added wrongly."""
+    if variant["block"] == "layer":
+        return []
+    alone = norm_by({"block": "layer", "factor": variant["factor"]})
+    sign = -1 if variant["factor"] == "least" else 1
+    return [
+        Wrong(
+            "anchor-ignored",
+            norm_by(variant, anchored=False),
+            "The layer's result and its input are added some pixels apart: the offset a is "
+            "missing, and here phases matter.",
+        ),
+        Wrong(
+            "one-added-outside",
+            lambda weight, shape: abs(1 + sign * alone(weight, shape)),
+            "You combine 1 with the number of the branch alone. Input and branch point in "
+            "different directions, and have to be added before anything is measured.",
+        ),
+    ]
 
 
 def draw_norm(generator, variant):
     """Draw the weights of a layer with as many channels out as in."""
     channels = whole(2, 3, generator)
     return 0.4 * normal(generator, channels, channels, 4, 3), (whole(5, 6, generator), 5)
+
+
+# The pixel that stands in for one outside of the row.
+INSIDE = {
+    "replicate": lambda place, n: place.clamp(0, n - 1),
+    "reflect": lambda place, n: (n - 1) - ((n - 1) - place.abs()).abs(),
+    "circular": lambda place, n: place % n,
+    "zeros": lambda place, n: place % n,  # and is left out
+}
 
 
 def row_matrix(w, n, padding):
@@ -208,8 +257,7 @@ def row_matrix(w, n, padding):
         column = row + q - middle(len(w))
         inside = (column >= 0) & (column < n)
         kept = row[inside] if padding == "zeros" else row
-        place = column % n if padding == "circular" else column.clamp(0, n - 1)
-        matrix[kept, place[kept]] += tap
+        matrix[kept, INSIDE[padding](column, n)[kept]] += tap
     return matrix
 
 
@@ -221,17 +269,17 @@ def in_waves(matrix):
 
 def leak_by(variant, *, padding=None, measure=None, share=None, basis=in_waves, against="circular"):
     """Return a function that measures what padding does, right unless told otherwise."""
+    measure = measure or variant["measure"]
 
     def leak(w, n):
         padded = row_matrix(w, n, padding or variant["padding"])
-        if (measure or variant["measure"]) == "mixed":
+        if measure == "changed":
+            circular = row_matrix(w, n, "circular")
+            part, all_ = padded - circular, circular if against == "circular" else padded
+        else:
             all_ = basis(padded)
             part = all_ - torch.diag(all_.diagonal())
-        else:
-            all_ = row_matrix(w, n, "circular")
-            part = padded - all_
-            all_ = all_ if against == "circular" else padded
-        return float((share or share_of)(part.abs(), all_.abs()))
+        return float((share or SHARES[measure])(part.abs(), all_.abs()))
 
     return leak
 
@@ -239,6 +287,22 @@ def leak_by(variant, *, padding=None, measure=None, share=None, basis=in_waves, 
 def share_of(part, all_):
     """Return the share of power."""
     return part.square().sum() / all_.square().sum()
+
+
+def shares_of_waves(part, all_):
+    """Return the share of power for each wave that goes in."""
+    return part.square().sum(0) / all_.square().sum(0)
+
+
+SHARES = {
+    "mixed": share_of, "changed": share_of,
+    "worst": lambda part, all_: shares_of_waves(part, all_).max(),
+}  # fmt: skip
+POWERS = {
+    "mixed": lambda part, all_: part.square().sum(),
+    "changed": lambda part, all_: part.square().sum(),
+    "worst": lambda part, all_: part.square().sum(0).max(),
+}  # fmt: skip
 
 
 def right_leaks(variant):
@@ -251,27 +315,45 @@ def right_leaks(variant):
         return conv2d(padded, w[None, None, None])[:, 0, 0]
 
     def leak(w, n):
-        moved = total = 0.0
+        moved, total = [], []
         for frequency in range(n):
             angle = 2 * torch.pi * frequency * torch.arange(n, dtype=torch.float64) / n
             wave = torch.stack([angle.cos(), angle.sin()]) / n**0.5
             result = torch.complex(*through(w, wave, variant["padding"]))
             circular = torch.complex(*through(w, wave, "circular"))
             if variant["measure"] == "changed":
-                moved += float((result - circular).abs().square().sum())
-                total += float(circular.abs().square().sum())
+                moved.append(float((result - circular).abs().square().sum()))
+                total.append(float(circular.abs().square().sum()))
             else:
                 power = torch.fft.fft(result, norm="ortho").abs().square()
-                moved += float(power.sum() - power[frequency])
-                total += float(power.sum())
-        return moved / total
+                moved.append(float(power.sum() - power[frequency]))
+                total.append(float(power.sum()))
+        if variant["measure"] == "worst":
+            return max(m / t for m, t in zip(moved, total, strict=True))
+        return sum(moved) / sum(total)
 
     return [leak]
 
 
+OTHER_PADDING = {
+    "zeros": "Beyond the border stands nothing in yours, and the task puts something there.",
+    "replicate": "Beyond the border stands the nearest pixel in yours, and the task puts "
+    "something else there.",
+    "reflect": "Beyond the border stands a mirror image in yours, and the task puts something "
+    "else there.",
+}
+OTHER_MEASURE = {
+    "mixed": "You ask which part of the power of all waves together has left its frequency, and "
+    "the task asks something else.",
+    "worst": "You take the wave that loses the largest share, and the task asks something else.",
+    "changed": "You compare with circular padding. The task asks which power has left its "
+    "frequency, and a layer may change a wave's size without mixing.",
+}
+
+
 def wrong_leaks(variant):
     """List how the share that padding moves goes wrong."""
-    mixed = variant["measure"] == "mixed"
+    right = SHARES[variant["measure"]]
     wrongs = [
         Wrong(
             "circular",
@@ -281,70 +363,74 @@ def wrong_leaks(variant):
         ),
         Wrong(
             "root",
-            leak_by(variant, share=lambda part, all_: share_of(part, all_).sqrt()),
+            leak_by(variant, share=lambda part, all_: right(part, all_).sqrt()),
             "This is a share of amplitude. Which power of it adds up to 1?",
         ),
         Wrong(
             "sizes",
-            leak_by(variant, share=lambda part, all_: part.sum() / all_.sum()),
+            leak_by(variant, share=lambda part, all_: right(part.sqrt(), all_.sqrt())),
             "You add sizes; power is made of squares.",
         ),
         Wrong(
             "not-divided",
-            leak_by(variant, share=lambda part, all_: part.square().sum()),
+            leak_by(variant, share=POWERS[variant["measure"]]),
             "A kernel twice as large gives four times your result: a share is divided by the "
             "total.",
         ),
         Wrong(
-            "per-wave",
-            leak_by(variant, share=lambda part, all_: part.square().sum() / len(part)),
-            "This is the mean over waves, still not divided by the power that comes out.",
-        ),
-        Wrong(
-            "other-padding",
-            leak_by(variant, padding=OTHER[variant["padding"]]),
-            "What stands beyond the border is not what the task puts there.",
-        ),
-        Wrong(
-            "other-measure",
-            leak_by(variant, measure=OTHER[variant["measure"]]),
-            "You compare with circular padding. The task asks which power has left its frequency, "
-            "and a layer may change a wave's size without mixing."
-            if mixed
-            else "You ask which power has left its frequency. The task compares with circular "
-            "padding.",
-        ),
-        Wrong(
             "rest",
-            leak_by(variant, share=lambda part, all_: 1 - share_of(part, all_)),
-            "This is the share that stays.",
+            leak_by(variant, share=lambda part, all_: 1 - right(part, all_)),
+            "This is 1 minus the share that the task asks for.",
         ),
     ]
-    if mixed:
-        wrongs += [
-            Wrong(
-                "by-what-stays",
-                leak_by(variant, share=lambda part, all_: part.square().sum()
-                        / all_.diagonal().square().sum()),
-                "You divide by the power that stays; the total is both.",
-            ),
-            Wrong(
-                "in-pixels",
-                leak_by(variant, basis=lambda matrix: matrix),
-                "Off the diagonal of the matrix in pixels stand the kernel's other taps. In which "
-                "basis is a convolution diagonal?",
-            ),
-        ]  # fmt: skip
-    else:
-        wrongs.append(
-            Wrong(
-                "other-total",
-                leak_by(variant, against="padded"),
-                "You divide by the power of the padded layer's result; the task divides by that "
-                "of the circular one.",
-            )
+    wrongs += [
+        Wrong(f"padding-{other}", leak_by(variant, padding=other), told)
+        for other, told in OTHER_PADDING.items()
+        if other != variant["padding"]
+    ]
+    wrongs += [
+        Wrong(f"measure-{other}", leak_by(variant, measure=other), told)
+        for other, told in OTHER_MEASURE.items()
+        if other != variant["measure"]
+    ]
+    return wrongs + wrong_totals(variant)
+
+
+def wrong_totals(variant):
+    """List how the total goes wrong that the share is of."""
+    measure = variant["measure"]
+    per_pixel = Wrong(
+        "per-pixel",
+        leak_by(variant, share=lambda part, all_: part.square().sum() / len(part)),
+        "You divide by the number of pixels, or of waves; the task divides by a power.",
+    )
+    if measure == "changed":
+        other_total = Wrong(
+            "other-total",
+            leak_by(variant, against="padded"),
+            "You divide by the power of the padded layer's result; the task divides by that of "
+            "the circular one.",
         )
-    return wrongs
+        return [per_pixel, other_total]
+    wrongs = [
+        Wrong(
+            "mean-of-shares",
+            leak_by(variant, share=lambda part, all_: shares_of_waves(part, all_).mean()),
+            "You average the shares of all waves, and the task does something else with them.",
+        ),
+        Wrong(
+            "by-what-stays",
+            leak_by(variant, share=lambda part, all_: SHARES[measure](part, all_.diagonal()[None])),
+            "You divide by the power that stays; the total is both.",
+        ),
+        Wrong(
+            "in-pixels",
+            leak_by(variant, basis=lambda matrix: matrix),
+            "Off the diagonal of the matrix in pixels stand the kernel's other taps. In which "
+            "basis is a convolution diagonal?",
+        ),
+    ]
+    return [*wrongs, per_pixel] if measure == "mixed" else wrongs
 
 
 def draw_leak(generator, variant):
@@ -361,18 +447,25 @@ def network(weights, x, *, training=False):
     return torch.tanh((hidden - mean) / spread) @ W2.T
 
 
-def pull(weights, x, cotangent, *, training=False):
+# What is measured of the outputs (N, K).
+OUTPUTS = {
+    "all": lambda f: f,
+    "centred": lambda f: f - f.mean(1, keepdim=True),
+    "log-probabilities": lambda f: f.log_softmax(1),
+}
+
+
+def pull(weights, x, cotangent, *, training=False, of=OUTPUTS["all"]):
     """Return the gradient of the outputs weighted by ``cotangent`` (N, K), over pixels."""
     x = x.clone().requires_grad_()
-    outputs = network(weights, x, training=training)
+    outputs = of(network(weights, x, training=training))
     return torch.autograd.grad((cotangent * outputs).sum(), x)[0]
 
 
-def gradients(weights, x, *, training=False):
+def gradients(weights, x, **settings):
     """Return the gradients of all outputs, (N, K, H, W)."""
     units = torch.eye(len(weights[-1]), dtype=x.dtype)
-    parts = [pull(weights, x, unit.expand(len(x), -1), training=training) for unit in units]
-    return torch.stack(parts, 1)
+    return torch.stack([pull(weights, x, unit.expand(len(x), -1), **settings) for unit in units], 1)
 
 
 def sizes(images):
@@ -380,20 +473,23 @@ def sizes(images):
     return torch.fft.fft2(images, norm="ortho").abs()
 
 
+# What becomes of the sizes of the waves of N images, as a square.
+AVERAGES = {
+    "squares": lambda size: size.square().mean(0),
+    "sizes": lambda size: size.mean(0).square(),
+    "largest": lambda size: size.square().amax(0),
+}
+
+
 def sensitivity_by(
     variant, *, average=None, outputs=None, training=False, before=None, finish=None
 ):
     """Return a function that measures sensitivity, right unless told otherwise."""
+    average, of = average or AVERAGES[variant["average"]], outputs or OUTPUTS[variant["outputs"]]
 
     def sensitivity(weights, x):
-        parts = gradients(weights, x, training=training)
-        if (outputs or variant["outputs"]) == "centred":
-            parts = parts - parts.mean(1, keepdim=True)
-        size = sizes(before(parts) if before else parts)  # (N, K, H, W)
-        if (average or variant["average"]) == "squares":
-            power = size.square().mean(0)
-        else:
-            power = size.mean(0).square()
+        parts = gradients(weights, x, training=training, of=of)
+        power = average(sizes(before(parts) if before else parts))  # (K, H, W)
         return finish(power) if finish else power.sum(0).sqrt()
 
     return sensitivity
@@ -410,35 +506,45 @@ def right_sensitivities(variant):
             jacobian = W2 @ torch.diag(bend / spread) @ W1  # (K, H W)
             if variant["outputs"] == "centred":
                 jacobian = jacobian - jacobian.sum(0) / len(jacobian)
+            elif variant["outputs"] == "log-probabilities":
+                shares = torch.exp(W2 @ torch.tanh((W1 @ image.flatten() - mean) / spread))
+                jacobian = jacobian - (shares / shares.sum()) @ jacobian
             for k, row in enumerate(jacobian):
                 total[k].append(torch.fft.fft2(row.reshape(image.shape)).abs())
         squares = 0
         for each in total:
             if variant["average"] == "squares":
                 squares = squares + sum(size**2 for size in each) / len(each)
-            else:
+            elif variant["average"] == "sizes":
                 squares = squares + (sum(each) / len(each)) ** 2
+            else:
+                squares = squares + torch.stack(each).max(0).values ** 2
         return (squares / squares.numel()) ** 0.5
 
     return [sensitivity]
 
 
+OTHER_AVERAGE = {
+    "squares": "You average squares over images, and the task does something else with them.",
+    "sizes": "You average sizes over images, and the task does something else with them.",
+    "largest": "You take the largest of all images, and the task does something else with them.",
+}
+OTHER_OUTPUTS = {
+    "all": "A number added to all outputs alike still counts in your result. You measure the "
+    "outputs as they are; the task changes them first.",
+    "centred": "You remove the mean of the outputs, and the task does not.",
+    "log-probabilities": "You take the logarithms of probabilities, and the task does not.",
+}
+
+
 def wrong_sensitivities(variant):
     """List how sensitivity goes wrong."""
-    squares, centred = variant["average"] == "squares", variant["outputs"] == "centred"
     wrongs = [
         Wrong(
             "not-unitary",
             sensitivity_by(variant, before=lambda g: g * g[0, 0].numel() ** 0.5),
             "Your transform is not the unitary one: the sum of squares over frequencies is not "
             "that over pixels.",
-        ),
-        Wrong(
-            "other-average",
-            sensitivity_by(variant, average=OTHER[variant["average"]]),
-            "You average sizes over images where the task averages squares."
-            if squares
-            else "You average squares over images where the task averages sizes.",
         ),
         Wrong(
             "mean-over-outputs",
@@ -477,15 +583,44 @@ def wrong_sensitivities(variant):
             sensitivity_by(variant, finish=lambda p: torch.fft.fftshift(p.sum(0).sqrt())),
             "The values are right and stand in other places: the constant wave comes first.",
         ),
-        Wrong(
-            "other-outputs",
-            sensitivity_by(variant, outputs=OTHER[variant["outputs"]]),
-            "A number added to all outputs alike still counts in your result. Remove their mean."
-            if centred
-            else "You remove the mean of the outputs, which the task keeps.",
-        ),
     ]
-    if not centred:
+    wrongs += [
+        Wrong(f"average-{other}", sensitivity_by(variant, average=AVERAGES[other]), told)
+        for other, told in OTHER_AVERAGE.items()
+        if other != variant["average"]
+    ]
+    wrongs += [
+        Wrong(f"outputs-{other}", sensitivity_by(variant, outputs=OUTPUTS[other]), told)
+        for other, told in OTHER_OUTPUTS.items()
+        if other != variant["outputs"]
+    ]
+    return wrongs + wrong_outputs(variant)
+
+
+def wrong_outputs(variant):
+    """List what can go wrong with some averages and some outputs alone."""
+    wrongs = []
+    if variant["average"] == "largest":
+        wrongs.append(
+            Wrong(
+                "largest-of-the-sums",
+                sensitivity_by(
+                    variant, average=torch.square, finish=lambda p: p.sum(1).amax(0).sqrt()
+                ),
+                "You look for the largest image after adding over outputs. In the task each "
+                "output has an image of its own.",
+            )
+        )
+    if variant["outputs"] == "log-probabilities":
+        wrongs.append(
+            Wrong(
+                "probabilities",
+                sensitivity_by(variant, outputs=lambda f: f.softmax(1)),
+                "You measure the probabilities, and the task their logarithms.",
+            )
+        )
+    # The sum of centred outputs is zero, and so is its gradient.
+    if variant["outputs"] != "centred":
         wrongs.append(
             Wrong(
                 "outputs-first",
@@ -513,35 +648,37 @@ def draw_sensitivity(generator, variant):
     return weights, normal(generator, whole(4, 6, generator), 4, 5)
 
 
+def standard_error(each):
+    """Return the standard error of a mean over the first axis."""
+    return each.std(0) / len(each) ** 0.5
+
+
+# The errors of the mean of power (m, N, H, W): between images, and between probes of the same.
+ERRORS = {
+    "images": lambda power: standard_error(power.mean(0)),
+    "probes": lambda power: standard_error(power.mean(1)),
+}
+
+
 def probe_by(
-    variant, *, result=None, choose=None, training=False, before=None, change=None, error=None
-):
+    variant, *, result=None, outputs=None, choose=None, training=False, before=None, change=None,
+    error=None,
+):  # fmt: skip
     """Return a function that probes sensitivity, right unless told otherwise."""
+    of, error = OUTPUTS[outputs or variant["outputs"]], error or ERRORS[variant["error"]]
 
     def probe(weights, x, signs):
         signs = choose(signs) if choose else signs
-        parts = [pull(weights, x, z.expand(len(x), -1), training=training) for z in signs]
+        parts = [pull(weights, x, z.expand(len(x), -1), training=training, of=of) for z in signs]
         parts = torch.stack(parts)  # (m, N, H, W)
         size = sizes(before(parts) if before else parts)
         power = change(size) if change else size.square()
-        mean, doubt = power.mean((0, 1)), (error or error_of)(power)
+        mean, doubt = power.mean((0, 1)), error(power)
         if (result or variant["result"]) == "power":
             return mean, doubt
         return mean.sqrt(), doubt / (2 * mean.sqrt())
 
     return probe
-
-
-def error_of(power):
-    """Return the standard error over images of power (m, N, H, W)."""
-    each = power.mean(0)
-    return each.std(0) / len(each) ** 0.5
-
-
-def error_over_probes(power):
-    """Return what the error would be if all probes were independent."""
-    all_ = power.flatten(0, 1)
-    return all_.std(0) / len(all_) ** 0.5
 
 
 def root_power(size):
@@ -554,16 +691,19 @@ def right_probes(variant):
 
     def probe(weights, x, signs):
         W1, mean, spread, W2 = weights
-        each = []
+        power = torch.zeros(*signs.shape[:2], *x.shape[1:], dtype=x.dtype)
         for n, image in enumerate(x):
             bend = 1 - torch.tanh((W1 @ image.flatten() - mean) / spread) ** 2
             jacobian = W2 @ torch.diag(bend / spread) @ W1  # (K, H W)
-            seen = [(z[n] @ jacobian).reshape(image.shape) for z in signs]
-            waves = [torch.fft.fft2(s).abs() ** 2 / image.numel() for s in seen]
-            each.append(sum(waves) / len(waves))
+            if variant["outputs"] == "centred":
+                jacobian = jacobian - jacobian.sum(0) / len(jacobian)
+            for m, z in enumerate(signs):
+                wave = torch.fft.fft2((z[n] @ jacobian).reshape(image.shape))
+                power[m, n] = wave.abs() ** 2 / image.numel()
+        each = power.mean(0 if variant["error"] == "images" else 1)
         average = sum(each) / len(each)
-        spread_ = sum((e - average) ** 2 for e in each) / (len(each) - 1)
-        error = (spread_ / len(each)) ** 0.5
+        scatter = sum((e - average) ** 2 for e in each) / (len(each) - 1)
+        error = (scatter / len(each)) ** 0.5
         if variant["result"] == "power":
             return average, error
         return average**0.5, error / average**0.5 / 2
@@ -573,8 +713,8 @@ def right_probes(variant):
 
 def wrong_probes(variant):
     """List how probes go wrong."""
-    power = variant["result"] == "power"
-    return [
+    power, centred = variant["result"] == "power", variant["outputs"] == "centred"
+    wrongs = [
         Wrong(
             "one-sign-for-all",
             probe_by(variant, choose=lambda signs: signs[:, :1]),
@@ -592,11 +732,6 @@ def wrong_probes(variant):
             "the gradient.",
         ),
         Wrong(
-            "probes-first",
-            probe_by(variant, before=lambda g: g.mean(0, keepdim=True)),
-            "You average the probes of an image before you square, and the outputs cancel.",
-        ),
-        Wrong(
             "mean-of-sizes",
             probe_by(variant, change=root_power),
             "You average sizes. What the probe gives without bias is the mean of squares.",
@@ -612,39 +747,80 @@ def wrong_probes(variant):
             "The network was in training mode.",
         ),
         Wrong(
-            "other-result",
-            probe_by(variant, result=OTHER[variant["result"]]),
-            "You return the sensitivity; the task asks for its square."
-            if power
-            else "You return the square; the task asks for the sensitivity.",
+            "other-outputs",
+            probe_by(variant, outputs=OTHER[variant["outputs"]]),
+            "The mean of the outputs still counts in your result; the task removes it."
+            if centred
+            else "You remove the mean of the outputs, which the task keeps.",
         ),
         Wrong(
-            "error-over-probes",
-            probe_by(variant, error=error_over_probes),
+            "other-result",
+            probe_by(variant, result=OTHER[variant["result"]]),
+            "You return roots; the task asks for the square."
+            if power
+            else "You return the square; the task asks for its root.",
+        ),
+    ]
+    return wrongs + wrong_errors(variant)
+
+
+def wrong_errors(variant):
+    """List how the error of an estimate goes wrong."""
+    over_images = variant["error"] == "images"
+    axis, single = (0, "images") if over_images else (1, "probes")
+    wrongs = [
+        # Along the other axis nothing would be left to take an error of.
+        Wrong(
+            "gradients-first",
+            probe_by(variant, before=lambda g: g.mean(axis, keepdim=True)),
+            "You average the probes of an image before you square, and the outputs cancel."
+            if over_images
+            else "You average gradients over images before you square, and they cancel.",
+        ),
+        Wrong(
+            "other-error",
+            probe_by(variant, error=ERRORS[OTHER[variant["error"]]]),
+            "The estimate is right. Its error is that for these very images, with other signs; "
+            "the task wants that for other images."
+            if over_images
+            else "The estimate is right. Its error is that for other images; the task keeps the "
+            "images and draws other signs.",
+        ),
+        Wrong(
+            "error-over-all",
+            probe_by(variant, error=lambda power: standard_error(power.flatten(0, 1))),
             "The estimate is right. Its error takes all probes for independent, and probes of one "
             "image share that image.",
         ),
         Wrong(
             "spread",
-            probe_by(variant, error=lambda p: p.mean(0).std(0)),
-            "The estimate is right. Beside it stands the scatter of single images, not the error "
-            "of their mean.",
+            probe_by(variant, error=lambda power: power.mean(axis).std(0)),
+            f"The estimate is right. Beside it stands the scatter of single {single}, not the "
+            "error of their mean.",
         ),
         Wrong(
             "n-for-n-minus-one",
-            probe_by(variant, error=lambda p: p.mean(0).std(0, correction=0) / p.shape[1] ** 0.5),
+            probe_by(
+                variant,
+                error=lambda power: (
+                    ERRORS[variant["error"]](power) * (1 - 1 / power.shape[1 - axis]) ** 0.5
+                ),
+            ),
             "The estimate is right. The scatter of a sample about its own mean is divided by one "
             "less than its number.",
         ),
-    ] + ([] if power else [
-        Wrong(
-            "error-of-the-square",
-            lambda *arguments: (probe_by(variant)(*arguments)[0],
-                                probe_by({"result": "power"})(*arguments)[1]),
-            "The estimate is right, and its error is that of its square: by how much does a root "
-            "move?",
+    ]
+    if variant["result"] == "sensitivity":
+        square = probe_by({**variant, "result": "power"})
+        wrongs.append(
+            Wrong(
+                "error-of-the-square",
+                lambda *given: (probe_by(variant)(*given)[0], square(*given)[1]),
+                "The estimate is right, and its error is that of its square: by how much does a "
+                "root move?",
+            )
         )
-    ])  # fmt: skip
+    return wrongs
 
 
 def draw_probe(generator, variant):
@@ -657,20 +833,22 @@ def draw_probe(generator, variant):
 TASKS = [
     Task(
         "norm", 4, draw_norm, norm_by, wrong_norms, right_norms,
-        variants=choices(block=("layer", "residual"), factor=("most", "least")),
+        variants=choices(block=("layer", "residual"), factor=tuple(FACTORS)),
     ),
     Task(
         "leak", 4, draw_leak, leak_by, wrong_leaks, right_leaks,
-        variants=choices(padding=("zeros", "replicate"), measure=("mixed", "changed")),
+        variants=choices(padding=tuple(OTHER_PADDING), measure=tuple(SHARES)),
     ),
     Task(
         "sensitivity", 4, draw_sensitivity, sensitivity_by, wrong_sensitivities,
         right_sensitivities,
-        variants=choices(average=("squares", "sizes"), outputs=("all", "centred")),
-        seconds=60,
+        variants=choices(average=tuple(AVERAGES), outputs=tuple(OUTPUTS)), seconds=60,
     ),
     Task(
         "probe", 4, draw_probe, probe_by, wrong_probes, right_probes,
-        variants=choices(result=("power", "sensitivity")), seconds=60,
+        variants=choices(
+            result=("power", "sensitivity"), outputs=("all", "centred"), error=tuple(ERRORS)
+        ),
+        seconds=60,
     ),
 ]  # fmt: skip
