@@ -27,7 +27,21 @@ class Cases:
 
 
 def draw_cases(exercise: Exercise, generator_of: Callable[[int], Generator]) -> Cases:
-    """Draw the calls of an exercise; ``generator_of`` gives the random numbers of an attempt."""
+    """Draw the calls of an exercise; ``generator_of`` gives the random numbers of an attempt.
+
+    Raises
+    ------
+    UnluckyInputsError
+        If after many attempts a wrong answer still equals the right one on all inputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from freqsense.exercises import EXERCISES, draw_cases
+    >>> cases = draw_cases(EXERCISES["ex-ct-compose"], torch.Generator().manual_seed)
+    >>> len(cases.arguments), len(cases.answers)
+    (3, 3)
+    """
     for number in range(ATTEMPTS):
         generator = generator_of(number)
         arguments = [exercise.draw(generator) for _ in range(exercise.n_cases)]

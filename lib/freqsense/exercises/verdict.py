@@ -27,7 +27,19 @@ class Verdict:
 
 
 def judge(exercise: Exercise, cases: Cases, found: Sequence[Any]) -> Verdict:
-    """Judge the values that a function returned, one a call, in order."""
+    """Judge the values that a function returned, one a call, in order.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from freqsense.exercises import EXERCISES, draw_cases, judge
+    >>> exercise = EXERCISES["ex-ct-compose"]  # of two rows of taps one
+    >>> cases = draw_cases(exercise, torch.Generator().manual_seed)
+    >>> judge(exercise, cases, [answer.flip(0) for answer in cases.answers]).misconception
+    'reversed'
+    >>> judge(exercise, cases, cases.answers).right
+    True
+    """
     pairs = list(zip(found, cases.answers, strict=True))
     if all(agree(value, answer, exercise.rtol) for value, answer in pairs):
         return Verdict(True, RIGHT)
