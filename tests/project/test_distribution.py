@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 
 import pytest
+from packaged import build
 from packaging.requirements import Requirement
 
 # Files beside the code that the library, or a type checker, reads.
@@ -23,24 +24,7 @@ DATA = [
 @pytest.fixture(scope="module")
 def built(repository, tmp_path_factory):
     """Wheel and source archive, built from a copy of the sources that git would publish."""
-    folder = tmp_path_factory.mktemp("dist")
-    script = (
-        "import sys; from setuptools import build_meta; folder = sys.argv[1]; "
-        "build_meta.build_sdist(folder); build_meta.build_wheel(folder)"
-    )
-    copy = tmp_path_factory.mktemp("sources")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "lib", "*.toml",
-         "README.md", "LICENSE"],
-        cwd=repository, capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
-    for name in listed:
-        if (repository / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((repository / name).read_bytes())
-    subprocess.run([sys.executable, "-c", script, folder], cwd=copy, check=True, timeout=120)
-    (wheel,), (source,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
-    return wheel, source
+    return build(repository, tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("sources"))
 
 
 def test_both_hold_every_module_and_what_it_reads(built, repository):
