@@ -1,6 +1,7 @@
 """Write what students get and what teachers keep: notebooks of a term from the source of both."""
 
 import re
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ SOLUTION = re.compile(rf"^( *){BEGIN}\n.*?^ *{END}\n?", re.MULTILINE | re.DOTALL
 STARTER = 'raise NotImplementedError("your code here")'
 # Paragraphs of the key that students must not see.
 KEY_TEXT = re.compile(r"^<!-- key -->\n.*?^<!-- /key -->\n?", re.MULTILINE | re.DOTALL)
+ANSWER = re.compile(r"\*\*Answer ([\w-]+):\*\*")
 MARK = re.compile(r"^<!-- /?key -->\n", re.MULTILINE)
 
 
@@ -52,6 +54,7 @@ def nbgrader_notebook(assignment: Assignment, term: Term) -> Any:
     text = KEY_TEXT.sub("", fill_in(assignment, term))
     notebook = as_notebook(text, assignment.name)
     points = {task.name: task.points for task in assignment.tasks}
+    split_answers(notebook, {each.name: each.points for each in assignment.questions})
     for cell in notebook.cells:
         found = re.search(r"^def (\w+)\(", cell.source, re.MULTILINE)
         if cell.cell_type == "code" and BEGIN in cell.source and found:
@@ -64,6 +67,31 @@ def nbgrader_notebook(assignment: Assignment, term: Term) -> Any:
                 told |= {"grade_id": f"test-{name}", "points": points.pop(name)}
                 cell.metadata["nbgrader"] = {"schema_version": 3, "task": False, **told}
     return notebook
+
+
+def split_answers(notebook: Any, questions: Mapping[str, int]) -> None:
+    """Give each answer that a person reads a cell of its own, with its points."""
+    cells = []
+    for cell in notebook.cells:
+        parts = ANSWER.split(cell.source) if cell.cell_type == "markdown" else [cell.source]
+        cell.source = parts[0]
+        cells.append(cell)
+        for name, after in zip(parts[1::2], parts[2::2], strict=True):
+            cells[-1].source += f"**Answer {name}:**"
+            cells.append(answer_cell(name, questions[name]))
+            if after.strip():
+                cells.append(nbformat.v4.new_markdown_cell(after.strip(), id=f"after-{name}"))
+    notebook.cells = cells
+    nbformat.validate(notebook)
+
+
+def answer_cell(name: str, points: int) -> Any:
+    """Return the cell of an answer, which nbgrader empties for students."""
+    cell = nbformat.v4.new_markdown_cell("Your answer.", id=f"answer-{name}")
+    told: dict[str, Any] = {"grade": True, "solution": True, "locked": False, "task": False}
+    told |= {"grade_id": f"answer-{name}", "points": points, "schema_version": 3}
+    cell.metadata["nbgrader"] = told
+    return cell
 
 
 def as_notebook(text: str, name: str) -> Any:

@@ -133,6 +133,9 @@ def test_a_missing_function_costs_its_own_task_alone(graded):
         ("exits-in-call", 3, "ended the program"),
         ("system-exit", 3, "no function power"),
         ("loops", 3, "longer than 10 s"),
+        ("sleeps", 3, "longer than 10 s"),
+        ("fills-the-disk", 3, "wrote False"),
+        ("steals-the-result", 3, "could not replace"),
         ("memory", 3, "memory"),
         ("huge-result", 3, "too large"),
         ("forks", 3, "expected shape|differ"),
@@ -334,6 +337,9 @@ def test_the_nbgrader_notebook_names_tasks_and_points(assignment, term):
     notebook = release.nbgrader_notebook(assignment, term)
     nbformat.validate(notebook)
     told = [cell.metadata["nbgrader"] for cell in notebook.cells if "nbgrader" in cell.metadata]
-    assert [each["grade_id"] for each in told if each["solution"]] == list(FULL)
-    assert {each["grade_id"][5:]: each["points"] for each in told if each["grade"]} == FULL
+    asked = {f"answer-{each.name}": each.points for each in assignment.questions}
+    solutions = [each["grade_id"] for each in told if each["solution"]]
+    assert set(solutions) >= {*FULL, *asked} and len(set(solutions)) == len(solutions)
+    points = {each["grade_id"]: each["points"] for each in told if each["grade"]}
+    assert points == {f"test-{name}": of for name, of in FULL.items()} | asked
     assert "### BEGIN SOLUTION" in "".join(cell.source for cell in notebook.cells)

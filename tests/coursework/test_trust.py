@@ -12,7 +12,7 @@ from grader.marks import mark_submission, mark_task
 from grader.term import Term
 from grader.trust import as_submission, chance_in, chance_of_half, rows_of, run_here, write_trust
 
-from freqsense.exercises import attempt
+from freqsense.exercises import Cases, Exercise, Wrong, attempt, judge
 
 SECRETS = 200
 
@@ -157,3 +157,12 @@ def test_the_readme_says_what_old_code_may_get():
     chances = {name: chance_in(load(name)) for name in names()}
     assert chances.pop("capstone") <= 1 / int(capstone)
     assert max(chances.values()) <= 1 / int(told)
+
+
+def test_rounding_of_a_wrong_zero_is_named():
+    """Code that cancels to 1e-16 has the misconception of which the list gives exactly 0."""
+    cancels = Wrong("cancels", lambda x: 0 * x, "They cancel.")
+    exercise = Exercise("sum", None, lambda x: x, [cancels], [])
+    cases = Cases([(2.0,), (3.0,)], [2.0, 3.0])
+    assert judge(exercise, cases, [1e-16, -2e-16]).misconception == "cancels"
+    assert judge(exercise, cases, [1e-3, 1e-3]).misconception is None
