@@ -320,12 +320,13 @@ def unfinished(assignment, term, key, full):
     """Return notebooks without one of the functions, and as students got them, wholly or partly."""
     empty = release.release_notebook(assignment, term).cells
     found = {"untouched": Handed(write(empty), dict.fromkeys(full, 0))}
-    for number, name in enumerate(full):
+    for name in full:
         without = [c for c in key.cells if not defines(c, f"{name}(")]
         found[f"without-{name}"] = Handed(write(without), full | {name: 0})
         left = [e if defines(c, f"{name}(") else c for c, e in zip(key.cells, empty, strict=True)]
         found[f"{name}-untouched"] = Handed(write(left), full | {name: 0})
-        first = list(full)[: number + 1]
+    for number, name in enumerate(list(full)[:-2], 1):
+        first = list(full)[:number]
         mixed = [
             c if any(defines(c, f"{each}(") for each in first) or not defines(c) else e
             for c, e in zip(key.cells, empty, strict=True)
