@@ -85,7 +85,7 @@ def test_the_key_passes_its_own_visible_checks(name, monkeypatch):
 # One term after another
 
 
-PAIRS = 10
+PAIRS = 40
 
 
 def terms_in_a_row(number):
