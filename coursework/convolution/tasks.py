@@ -282,15 +282,18 @@ def draw_transfer(generator, variant):
     return normal(generator, whole(4, 7, generator)), 2 * whole(4, 6, generator) + 1
 
 
-def transfer_matrices(weight, shape, *, anchored=True):
+def phases(sizes, shape, offset=middle):
+    """Return what the offset of a kernel of these sizes multiplies its waves by, (H, W)."""
+    y, x = (
+        torch.fft.fftfreq(n, dtype=torch.float64) * offset(k)
+        for n, k in zip(shape, sizes, strict=True)
+    )
+    return torch.exp(-2j * torch.pi * (y[:, None] + x))
+
+
+def transfer_matrices(weight, shape, *, offset=middle):
     """Return T(ω) of a layer's weights, (H, W, C_out, C_in)."""
-    spectrum = torch.fft.fft2(weight, s=shape).conj()
-    if anchored:
-        y, x = (
-            torch.fft.fftfreq(n, dtype=torch.float64) * middle(k)
-            for n, k in zip(shape, weight.shape[-2:], strict=True)
-        )
-        spectrum = spectrum * torch.exp(-2j * torch.pi * (y[:, None] + x))
+    spectrum = torch.fft.fft2(weight, s=shape).conj() * phases(weight.shape[-2:], shape, offset)
     return spectrum.permute(2, 3, 0, 1)
 
 
@@ -304,13 +307,13 @@ def apply_second(first, second):
     return second @ first
 
 
-def compose_by(variant, *, first=None, second=None, combine=apply_second, anchored=True,
+def compose_by(variant, *, first=None, second=None, combine=apply_second, offset=middle,
                finish=None, order=None):  # fmt: skip
     """Return a function that composes two steps, right unless told otherwise."""
     turns = first or STEPS[variant["first"]], second or STEPS[variant["second"]]
 
     def compose(W1, W2, shape):
-        matrices = (transfer_matrices(w, shape, anchored=anchored) for w in (W1, W2))
+        matrices = (transfer_matrices(w, shape, offset=offset) for w in (W1, W2))
         result = combine(*(turn(each) for turn, each in zip(turns, matrices, strict=True)))
         return (order or ORDERS_2D[variant["order"]])(finish(result) if finish else result)
 
@@ -382,9 +385,15 @@ def wrong_composes(variant):
         ),
         Wrong(
             "anchor-ignored",
-            compose_by(variant, anchored=False),
+            compose_by(variant, offset=OFFSETS["first"]),
             "The sizes are those of layers whose kernels begin at the pixel itself: the offset a "
             "is missing.",
+        ),
+        Wrong(
+            "anchor-late",
+            compose_by(variant, offset=OFFSETS["later middle"]),
+            "Right for kernels of odd sides. An even side has two taps in the middle, and you "
+            "take the later one.",
         ),
         Wrong(
             "unitary-factor",
@@ -399,7 +408,28 @@ def wrong_composes(variant):
         ),
     ]
     steps = [wrong for name in ("first", "second") for wrong in wrong_steps(variant, name)]
+    if variant["first"] == variant["second"] == "layer":
+        wrongs.append(
+            Wrong(
+                "one-long-kernel",
+                one_long_kernel(variant),
+                "You give the kernel of both steps together one offset. Each layer has its own, "
+                "and for even sides the two add up to something else.",
+            )
+        )
     return wrongs + steps + wrong_places(variant)
+
+
+def one_long_kernel(variant):
+    """Return a function that puts the offset of a layer on the kernel of both steps together."""
+    begun = compose_by({**variant, "order": "from zero"}, offset=OFFSETS["first"])
+
+    def compose(W1, W2, shape):
+        sizes = [a + b - 1 for a, b in zip(W1.shape[-2:], W2.shape[-2:], strict=True)]
+        result = begun(W1, W2, shape) * phases(sizes, shape)[..., None, None]
+        return ORDERS_2D[variant["order"]](result)
+
+    return compose
 
 
 def wrong_steps(variant, name):
@@ -461,7 +491,9 @@ def wrong_places(variant):
 def draw_compose(generator, variant):
     """Draw two layers of as many channels everywhere, so that each order has a result."""
     channels = whole(2, 3, generator)
-    weights = [normal(generator, channels, channels, *size) for size in ((4, 3), (2, 5))]
+    # One even height shows who takes the later of two middle taps: of two even ones the errors
+    # cancel where one step runs backwards. Two even widths show one offset for both kernels.
+    weights = [normal(generator, channels, channels, *size) for size in ((4, 2), (3, 4))]
     return *weights, (whole(5, 6, generator), 7)
 
 
@@ -488,12 +520,12 @@ PENALTIES = {
 }  # fmt: skip
 
 
-def undo_by(variant, *, inverse=None, weight=None, penalty=None, anchored=True):
+def undo_by(variant, *, inverse=None, weight=None, penalty=None, offset=middle):
     """Return a function that undoes a filter, right unless told otherwise."""
     cost, seen = penalty or PENALTIES[variant["penalty"]]
 
     def undo(w, y, eps):
-        gain = transfer_matrices(w[None, None], tuple(y.shape), anchored=anchored)[..., 0, 0]
+        gain = transfer_matrices(w[None, None], tuple(y.shape), offset=offset)[..., 0, 0]
         power = eps if (weight or variant["weight"]) == "eps" else eps**2
         costs = power * cost(y.shape)
         found = (inverse or wiener)(gain, costs, seen * costs)
@@ -562,7 +594,7 @@ def wrong_undos(variant):
         ),
         Wrong(
             "anchor-ignored",
-            undo_by(variant, anchored=False),
+            undo_by(variant, offset=OFFSETS["first"]),
             "You undo a filter whose kernel begins at the pixel itself: the offset a is missing.",
         ),
         Wrong(
