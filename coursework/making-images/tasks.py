@@ -29,9 +29,10 @@ def radius_by_sides(shape):
 
 
 def draw_shape(generator):
-    """Draw a rectangle with an odd side."""
-    height = 9 + 2 * int(torch.randint(3, (), generator=generator))
-    return height, height + 4 + int(torch.randint(3, (), generator=generator))
+    """Draw a rectangle with an odd side, wide or tall."""
+    short = 9 + 2 * int(torch.randint(3, (), generator=generator))
+    long = short + 4 + int(torch.randint(3, (), generator=generator))
+    return (short, long) if torch.rand((), generator=generator) < 0.5 else (long, short)
 
 
 def unit_power(values):

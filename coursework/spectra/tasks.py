@@ -109,6 +109,12 @@ def wrong_means(variant):
             "makes the sum of the windowed image zero?",
         ),
         Wrong(
+            "one-mean-for-all",
+            power_by(variant, taken=lambda x, w: w * (x - (w * x).sum() / w.sum() / len(x))),
+            "You subtract one number from all images, so the windowed ones do not each sum to "
+            "zero. Has every image its own?",
+        ),
+        Wrong(
             "mean-after-the-window",
             power_by(variant, taken=lambda x, w: w * x - (w * x).mean((-2, -1), keepdim=True)),
             "You subtract a number from the windowed image, so the bright bump of the window "
