@@ -10,7 +10,7 @@ from freqsense.exercises import Wrong
 N_OUTPUTS = 3  # of the networks that are probed
 
 OTHER = {
-    "layer": "residual", "residual": "layer", "all": "centred", "centred": "all",
+    "twice": "residual", "residual": "twice", "all": "centred", "centred": "all",
     "power": "sensitivity", "sensitivity": "power", "images": "probes", "probes": "images",
 }  # fmt: skip
 
@@ -42,6 +42,21 @@ def stretches(matrices):
     return torch.linalg.svdvals(matrices)
 
 
+def eye_like(matrices):
+    """Return unit matrices of the same size."""
+    return torch.eye(matrices.shape[-1], dtype=matrices.dtype)
+
+
+# What a map makes of the transfer matrices of its layer.
+BLOCKS = {
+    "residual": lambda t: eye_like(t) + t,
+    "twice": lambda t: eye_like(t) + t @ t,
+    "branch": lambda t: t,
+    "branch twice": lambda t: t @ t,
+}
+BRANCHES = {"residual": "branch", "twice": "branch twice"}
+
+
 # What is asked of the singular values, over some of their axes.
 FACTORS = {
     "most": lambda values, axes: values.amax(axes),
@@ -57,9 +72,8 @@ def norm_by(variant, *, block=None, factor=None, of=stretches, pick=None, anchor
     reduce = FACTORS[factor or variant["factor"]]
 
     def norm(weight, shape):
-        matrices = transfer_matrices(weight, shape, anchored=anchored)
-        if (block or variant["block"]) == "residual":
-            matrices = matrices + torch.eye(len(weight))
+        branch = transfer_matrices(weight, shape, anchored=anchored)
+        matrices = BLOCKS[block or variant["block"]](branch)
         values = of(pick(matrices) if pick else matrices)
         return finish(float(reduce(values, tuple(range(values.ndim)))))
 
@@ -67,14 +81,11 @@ def norm_by(variant, *, block=None, factor=None, of=stretches, pick=None, anchor
 
 
 def kernel_norm_by(variant, measure):
-    """Return a function that measures the kernel in place of the layer."""
+    """Return a function that measures the kernel of the block in place of the block."""
 
     def norm(weight, shape):
-        kernel = weight.clone()
-        if variant["block"] == "residual":
-            row, column = (middle(k) for k in weight.shape[-2:])
-            kernel[..., row, column] += torch.eye(len(weight))
-        return float(measure(kernel))
+        matrices = BLOCKS[variant["block"]](transfer_matrices(weight, shape))
+        return float(measure(torch.fft.ifft2(matrices, dim=(0, 1)).real.permute(2, 3, 0, 1)))
 
     return norm
 
@@ -109,8 +120,10 @@ def right_norms(variant):
     def dense(weight, shape):
         size = weight.shape[1] * shape[0] * shape[1]
         pixels = torch.eye(size, dtype=weight.dtype).reshape(size, -1, *shape)
-        result = layer(weight, pixels) + (pixels if variant["block"] == "residual" else 0)
-        return result.flatten(1)
+        branch = layer(weight, pixels)
+        if variant["block"] == "twice":
+            branch = layer(weight, branch)
+        return (pixels + branch).flatten(1)
 
     def number(values):
         """Return what is asked of all singular values, in rising order."""
@@ -172,8 +185,18 @@ def wrong_norms(variant):
         Wrong(
             "other-block",
             norm_by(variant, block=OTHER[variant["block"]]),
-            "The input itself is "
-            + ("not yet added." if variant["block"] == "residual" else "added, unasked."),
+            "How often is the layer applied in the branch? The task says something else.",
+        ),
+        Wrong(
+            "input-not-added",
+            norm_by(variant, block=BRANCHES[variant["block"]]),
+            "The input itself is not yet added.",
+        ),
+        Wrong(
+            "eigenvalues",
+            norm_by(variant, of=lambda t: torch.linalg.eigvals(t).abs()),
+            "These are sizes of eigenvalues. The image that is stretched most need not be an "
+            "eigenvector, nor come out as a multiple of itself.",
         ),
     ]
     wrongs += [
@@ -215,9 +238,7 @@ def wrong_scales(variant):
 
 def wrong_blocks(variant):
     """List how the input of a block is added wrongly."""
-    if variant["block"] == "layer":
-        return []
-    alone = norm_by({"block": "layer", "factor": variant["factor"]})
+    alone = norm_by({**variant, "block": BRANCHES[variant["block"]]})
     sign = -1 if variant["factor"] == "least" else 1
     return [
         Wrong(
@@ -250,11 +271,11 @@ INSIDE = {
 }
 
 
-def row_matrix(w, n, padding):
+def row_matrix(w, n, padding, offset=middle):
     """Return the matrix of a kernel on a row of n pixels."""
     matrix, row = torch.zeros(n, n, dtype=w.dtype), torch.arange(n)
     for q, tap in enumerate(w):
-        column = row + q - middle(len(w))
+        column = row + q - offset(len(w))
         inside = (column >= 0) & (column < n)
         kept = row[inside] if padding == "zeros" else row
         matrix[kept, INSIDE[padding](column, n)[kept]] += tap
@@ -267,14 +288,15 @@ def in_waves(matrix):
     return waves.mH @ matrix.to(waves.dtype) @ waves
 
 
-def leak_by(variant, *, padding=None, measure=None, share=None, basis=in_waves, against="circular"):
+def leak_by(variant, *, padding=None, measure=None, share=None, basis=in_waves, offset=middle,
+            against="circular"):  # fmt: skip
     """Return a function that measures what padding does, right unless told otherwise."""
     measure = measure or variant["measure"]
 
     def leak(w, n):
-        padded = row_matrix(w, n, padding or variant["padding"])
+        padded = row_matrix(w, n, padding or variant["padding"], offset)
         if measure == "changed":
-            circular = row_matrix(w, n, "circular")
+            circular = row_matrix(w, n, "circular", offset)
             part, all_ = padded - circular, circular if against == "circular" else padded
         else:
             all_ = basis(padded)
@@ -382,6 +404,12 @@ def wrong_leaks(variant):
             leak_by(variant, share=lambda part, all_: 1 - right(part, all_)),
             "This is 1 minus the share that the task asks for.",
         ),
+        Wrong(
+            "anchor-late",
+            leak_by(variant, offset=lambda k: k // 2),
+            "Right for an odd number of taps. An even number has two in the middle, and you take "
+            "the later one.",
+        ),
     ]
     wrongs += [
         Wrong(f"padding-{other}", leak_by(variant, padding=other), told)
@@ -434,8 +462,8 @@ def wrong_totals(variant):
 
 
 def draw_leak(generator, variant):
-    """Draw a kernel and a row."""
-    return normal(generator, whole(3, 6, generator)), whole(8, 11, generator)
+    """Draw a kernel with an even number of taps, of which two stand in the middle, and a row."""
+    return normal(generator, 2 * whole(2, 3, generator)), whole(8, 11, generator)
 
 
 def network(weights, x, *, training=False):
@@ -524,6 +552,12 @@ def right_sensitivities(variant):
     return [sensitivity]
 
 
+def mean_of_roots(variant):
+    """Return a function that averages the sensitivities of single images."""
+    alone = sensitivity_by(variant)
+    return lambda weights, x: torch.stack([alone(weights, image[None]) for image in x]).mean(0)
+
+
 OTHER_AVERAGE = {
     "squares": "You average squares over images, and the task does something else with them.",
     "sizes": "You average sizes over images, and the task does something else with them.",
@@ -572,6 +606,12 @@ def wrong_sensitivities(variant):
             "images-first",
             sensitivity_by(variant, before=lambda g: g.mean(0, keepdim=True)),
             "You average gradients over images first, and they cancel.",
+        ),
+        Wrong(
+            "mean-of-roots",
+            mean_of_roots(variant),
+            "You take the root for each image, and then the mean. Which comes first in the task, "
+            "images or outputs?",
         ),
         Wrong(
             "sizes-added",
@@ -833,7 +873,7 @@ def draw_probe(generator, variant):
 TASKS = [
     Task(
         "norm", 4, draw_norm, norm_by, wrong_norms, right_norms,
-        variants=choices(block=("layer", "residual"), factor=tuple(FACTORS)),
+        variants=choices(block=tuple(BRANCHES), factor=tuple(FACTORS)),
     ),
     Task(
         "leak", 4, draw_leak, leak_by, wrong_leaks, right_leaks,
