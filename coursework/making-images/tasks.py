@@ -6,7 +6,7 @@ import torch
 from grader.pieces import number, radius
 from grader.task import Task, choices
 
-from freqsense.exercises import Wrong
+from freqsense.exercises import Wrong, messages
 
 PIVOT = 4  # cycles/image, where recolouring may change nothing
 EXPONENT = {"power": 0.5, "amplitude": 1.0}  # of the gain, for an exponent 1 of the other
@@ -109,7 +109,7 @@ def wrong_laws(variant):
         Wrong(
             "sign",
             gain_by(variant, factor=-1.0),
-            "Your gain grows with the frequency, so fine waves would be the strong ones.",
+            messages.GAIN_GROWS,
         ),
         Wrong(
             "shifted",
@@ -119,8 +119,7 @@ def wrong_laws(variant):
         Wrong(
             "each-side-by-itself",
             gain_by(variant, distance=radius_by_sides),
-            "On rectangles your radius counts the periods along each side by itself. Waves of "
-            "equal length in pixels must have equal radius.",
+            messages.EACH_SIDE_BY_ITSELF,
         ),
         Wrong(
             "longer-side",
@@ -300,8 +299,7 @@ def wrong_noises(variant):
         other = Wrong(
             "pixels-for-coefficients",
             field_by(variant, change=lambda start, noise: noise),
-            "You use the noise as coefficients of waves, and taking the real part throws half of "
-            "the power away. This noise has its values at pixels.",
+            messages.PIXELS_FOR_COEFFICIENTS,
         )
     else:
         other = Wrong(
@@ -320,8 +318,7 @@ def wrong_noises(variant):
         Wrong(
             "phases-only",
             field_by(variant, change=lambda start, noise: start / start.abs()),
-            "You keep only the phases of the noise, so that the power of each field follows the "
-            "law without any scatter. A Gaussian field scatters.",
+            messages.PHASES_ONLY,
         ),
     ]
 
@@ -332,7 +329,7 @@ def wrong_gains_of_fields(variant):
         Wrong(
             "gain-shifted",
             field_by(variant, gain_of=torch.fft.fftshift),
-            "Gain and coefficients do not stand in the same order: where is the constant wave?",
+            messages.GAIN_SHIFTED,
         ),
         *wrong_squares(variant),
         Wrong(
@@ -364,7 +361,7 @@ def wrong_squares(variant):
         Wrong(
             "gain-squared",
             field_by(variant, gain_of=torch.square),
-            "You apply the gain twice. Gains multiply amplitudes, and power by their squares.",
+            messages.GAIN_SQUARED,
         ),
         Wrong(
             "gain-as-a-power",
@@ -561,7 +558,7 @@ def wrong_recolors(variant):
         Wrong(
             "gain-shifted",
             recolor_by(variant, distance=radius_shifted),
-            "Gain and coefficients do not stand in the same order: where is the constant wave?",
+            messages.GAIN_SHIFTED,
         ),
         *wrong_kept(variant),
     ]
@@ -699,7 +696,7 @@ def wrong_swaps(variant):
         Wrong(
             "roles",
             swap_by({**variant, "amplitude": amplitude}),
-            "The two images have changed their roles: which of them gives the amplitudes?",
+            messages.ROLES,
         ),
         Wrong(
             "other-band",
@@ -729,18 +726,17 @@ def wrong_swaps(variant):
         Wrong(
             "arctan-without-quadrant",
             swap_by(variant, phase_of=lambda other: torch.atan(other.imag / other.real)),
-            "Your phases lie within a quarter turn of zero: a quotient forgets the signs of its "
-            "two parts.",
+            messages.QUADRANT,
         ),
         Wrong(
             "conjugate",
             swap_by(variant, phase_of=lambda other: -other.angle()),
-            "Your phases have the wrong sign: the image that gives them comes out turned about.",
+            messages.CONJUGATED_PHASES,
         ),
         Wrong(
             "phases-added",
             swap_by(variant, join=lambda own, other: own * torch.exp(1j * other.angle())),
-            "You add the phases of both images. The new ones replace the old.",
+            messages.PHASES_ADDED,
         ),
         Wrong(
             "all-of-the-other",
@@ -756,7 +752,7 @@ def wrong_swaps(variant):
         Wrong(
             "modulus",
             swap_by(variant, leave=lambda y: torch.fft.ifft2(y, norm="ortho").abs()),
-            "Your image has no negative pixel: you take the modulus on the way back.",
+            messages.MODULUS_ON_THE_WAY_BACK,
         ),
     ]
 

@@ -6,7 +6,7 @@ import torch
 from grader.pieces import radius, squares
 from grader.task import Task, choices
 
-from freqsense.exercises import Wrong
+from freqsense.exercises import Wrong, messages
 
 FMIN, FMAX = 2, 9  # as many rings as there are photographs in task 4
 
@@ -123,22 +123,22 @@ def wrong_means(variant):
         Wrong(
             "mean-of-sizes",
             power_by(variant, combine=lambda x: squares(x).sqrt().mean(0).square()),
-            "You average sizes and square afterwards; power is the mean of squares.",
+            messages.MEAN_OF_SIZES,
         ),
         Wrong(
             "power-of-the-mean-image",
             power_by(variant, combine=lambda x: squares(x.mean(0))),
-            "You average the images first, and their waves cancel. Measure each, then average.",
+            messages.IMAGES_CANCEL,
         ),
         Wrong(
             "sum",
             power_by(variant, combine=lambda x: squares(x).sum(0)),
-            "Twice as many images must not have twice the power: take the mean over images.",
+            messages.SUM_OVER_IMAGES,
         ),
         Wrong(
             "amplitude",
             power_by(variant, finish=torch.sqrt),
-            "This is an amplitude: its square is the power.",
+            messages.AMPLITUDE,
         ),
         Wrong(
             "not-unitary",
@@ -244,7 +244,7 @@ def wrong_radials(variant):
         Wrong(
             "shifted",
             radial_by(variant, shifted=True),
-            "You take the middle of the array for the constant wave; here it stands in the corner.",
+            messages.SHIFTED,
         ),
         Wrong(
             "half-a-ring",
@@ -266,8 +266,7 @@ def wrong_radials(variant):
         Wrong(
             "corners-kept",
             radial_by(variant, corners=True),
-            "The last ring holds the corners of the plane too. Waves beyond the last ring belong "
-            "to no ring.",
+            messages.CORNERS_KEPT,
         ),
         Wrong(
             "longer-side",
@@ -338,7 +337,7 @@ def wrong_exponents(variant):
         Wrong(
             "sign",
             exponent_by(variant, sign=-1.0),
-            "This is the slope. What falls has a negative slope and a positive exponent.",
+            messages.SLOPE_FOR_EXPONENT,
         ),
         *[
             Wrong(
@@ -365,18 +364,17 @@ def wrong_ranges(variant):
         Wrong(
             "last-ring-missing",
             exponent_by(variant, stop=0),
-            "The range of the fit ends one ring too early: fmax belongs to it.",
+            messages.LAST_RING_MISSING,
         ),
         Wrong(
             "one-ring-too-many",
             exponent_by(variant, stop=2),
-            "The range of the fit ends one ring too late: fmax is the last ring.",
+            messages.ONE_RING_TOO_MANY,
         ),
         Wrong(
             "frequencies-shifted",
             exponent_by(variant, offset=1),
-            "The entry k of the profile belongs to k cycles/image, and you took k + 1 (or the fit "
-            "starts to count at 1).",
+            messages.FREQUENCIES_SHIFTED,
         ),
     ]
 
