@@ -177,7 +177,8 @@ def predict_by(
         distance[0, 0] = 1
         gain = distance ** (sign * delta)
         if scaling != "none":
-            ratio = total(power, scaling) / total(gain.square() * power, scaling)
+            weight = torch.ones_like(power) if how.get("flat") else power
+            ratio = total(weight, scaling) / total(gain.square() * weight, scaling)
             gain = gain * (ratio if how.get("no_root") else ratio.sqrt())
             gain[0, 0] = 1
         s, c = gain**of_power * power, gain**of_cross * cross
@@ -191,7 +192,7 @@ def total(power, scaling):
     return power.sum() - (0 if scaling == "with dc" else power[0, 0])
 
 
-def sensitivity(s, c, decay, depth, *, kappa=0.5, clipped=True, decayed=True, no_root=False):
+def sensitivity(s, c, decay, depth, *, kappa=0.5, clipped=True, decayed=True, **_):
     """Return the closed form of a depth; by default that of the book."""
     if depth == 1:
         return c / (s + decay) if decayed else c / s
@@ -332,6 +333,12 @@ def wrong_prices(variant):
                 "You scale the gain by a ratio of variances; the gain multiplies amplitudes.",
             ),
             Wrong(
+                "scaled-without-power",
+                predict_by(variant, flat=True),
+                "You scale the gain by its own squares. The variance of the pixels is a sum of "
+                "powers, each multiplied by the square of its gain.",
+            ),
+            Wrong(
                 "dc-counted",
                 predict_by(variant, scale="with dc"),
                 "The power of the constant wave is no part of the variance of the pixels.",
@@ -347,7 +354,7 @@ def draw_predict(generator, variant):
     noise = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
     power = 4 * radius(shape).clamp(min=0.5) ** -2 * (0.2 * noise[0]).exp()
     cross = power.sqrt() * noise[1].abs()
-    delta = number(generator, 0.5, 0.8)
+    delta = number(generator, 0.5, 0.8) * (-1) ** whole(generator, 2)
     if variant["depth"] == 1:
         decay = number(generator, 0.3, 0.6)
     else:

@@ -38,11 +38,6 @@ def lasso(s, gamma, price):
     return divided(positive(gamma - price), s)
 
 
-def price_of(depth, decay, n_pixels):
-    """Return the price of a frequency, where half of the decay multiplies the squares."""
-    return decay * n_pixels ** (-(depth - 1) / depth)
-
-
 def acting(variant, decay):
     """Return the decay of which half multiplies the squares, as in the course."""
     return 2 * variant["penalty"] * decay
@@ -58,69 +53,79 @@ def wrong_factor(variant):
     )
 
 
-def closed_form_by(variant, *, price=price_of, rule=None, given=None):
-    """Return a function for the sensitivity, right unless told otherwise."""
-    depth, given = variant["depth"], given or variant["given"]
-    rule = rule or {1: ridge, 2: lasso}[depth]
+def charged(variant, depth, decay):
+    """Return the decay of all layers of a depth that acts like their own."""
+    return variant["head"] ** (1 / depth) * acting(variant, decay)
+
+
+def prices_by(variant, *, heads=None, factor=1.0, pixels=None):
+    """Return a function for the prices of both depths, right unless told otherwise."""
+    heads = heads or {depth: variant["head"] ** (1 / depth) for depth in (1, 2)}
+    powers = {1: 0.0, 2: 0.5} | (pixels or {})
+
+    def prices(decay, n_pixels):
+        return tuple(
+            factor * heads[depth] * acting(variant, decay) / n_pixels ** powers[depth]
+            for depth in (1, 2)
+        )
+
+    return prices
+
+
+def closed_form_by(variant, *, prices=None, rules=(ridge, lasso), given=None):
+    """Return a function for the sensitivity at both depths, right unless told otherwise."""
+    given, prices = given or variant["given"], prices or prices_by(variant)
 
     def closed_form(s, task, decay, n_pixels):
-        gamma = task if given == "gamma" else s * task
-        return rule(s, gamma, price(depth, acting(variant, decay), n_pixels))
+        gamma, both = task if given == "gamma" else s * task, prices(decay, n_pixels)
+        return torch.stack([rule(s, gamma, p) for rule, p in zip(rules, both, strict=True)])
 
     return closed_form
 
 
 def right_closed_form(variant):
     """Minimise the problem of each frequency by halving an interval."""
-    depth = variant["depth"]
 
-    def slope(r, s, gamma, price):
+    def slope(r, s, gamma, price, depth):
         """Return half the change of the objective with r."""
         return s * r - gamma + (price * r if depth == 1 else price)
 
+    def least(s, gamma, price, depth):
+        low, high = 0.0, 0.0 if s == 0 else gamma / s
+        for _ in range(80):
+            middle = (low + high) / 2
+            ends = slope(middle, s, gamma, price, depth) < 0
+            low, high = (middle, high) if ends else (low, middle)
+        return low if low > 1e-12 else 0.0
+
     def closed_form(s, task, decay, n_pixels):
         found = []
-        for power, asked in zip(s.tolist(), task.tolist(), strict=True):
-            gamma = asked if variant["given"] == "gamma" else power * asked
-            price = acting(variant, decay) / (1 if depth == 1 else math.sqrt(n_pixels))
-            low, high = 0.0, 0.0 if power == 0 else gamma / power
-            for _ in range(80):
-                middle = (low + high) / 2
-                ends = slope(middle, power, gamma, price) < 0
-                low, high = (middle, high) if ends else (low, middle)
-            found.append(low if low > 1e-12 else 0.0)
-        return torch.tensor(found, dtype=torch.float64)
+        for depth in (1, 2):
+            price = charged(variant, depth, decay) / (1 if depth == 1 else math.sqrt(n_pixels))
+            for power, asked in zip(s.tolist(), task.tolist(), strict=True):
+                gamma = asked if variant["given"] == "gamma" else power * asked
+                found.append(least(power, gamma, price, depth))
+        return torch.tensor(found, dtype=torch.float64).reshape(2, -1)
 
     return [closed_form]
 
 
 def wrong_closed_forms(variant):
-    """List how the closed form goes wrong."""
-    depth = variant["depth"]
-    other = {1: lasso, 2: ridge}[depth]
+    """List how the closed forms go wrong."""
     confused = {"gamma": "teacher", "teacher": "gamma"}[variant["given"]]
-    own = {1: wrong_ridges, 2: wrong_lassos}[depth](variant)
     off, why = wrong_factor(variant)
     return [
-        *own,
         Wrong(
             "other-depth",
-            closed_form_by(variant, rule=other, price=lambda _, d, n: price_of(3 - depth, d, n)),
-            f"This is the formula of depth {3 - depth}; the task asks for depth {depth}.",
+            lambda *of: closed_form_by(variant)(*of).flip(0),
+            "Your rows have changed places: the first belongs to depth 1.",
         ),
         Wrong(
-            "per-pixel",
-            closed_form_by(variant, price=lambda _, decay, n: decay / n),
-            "You divide the decay by D. How does the representation cost of depth L depend on D?",
-        ),
-        Wrong(
-            "penalty-factor",
-            closed_form_by(variant, price=lambda *of: off * price_of(*of)),
-            why,
+            "penalty-factor", closed_form_by(variant, prices=prices_by(variant, factor=off)), why
         ),
         Wrong(
             "no-decay",
-            closed_form_by(variant, price=lambda *_: 0.0),
+            closed_form_by(variant, prices=lambda *_: (0.0, 0.0)),
             "This is the teacher: your answer does not depend on the decay.",
         ),
         Wrong(
@@ -136,70 +141,127 @@ def wrong_closed_forms(variant):
             lambda s, *rest: closed_form_by(variant)(s.sqrt(), *rest),
             "You take s for an amplitude. It is a power already.",
         ),
+        Wrong(
+            "frequencies-counted",
+            lambda s, task, decay, _: closed_form_by(variant)(s, task, decay, s.numel()),
+            "D is the number of pixels of an image, which is handed to you; you count the "
+            "frequencies that you were asked about.",
+        ),
+        *wrong_ridges(variant),
+        *wrong_lassos(variant),
+        *wrong_shares(variant),
     ]
 
 
 def wrong_ridges(variant):
     """List how the formula of depth 1 goes wrong."""
 
-    def ridge_at_a_price_of_depth_2(_, decay, n_pixels):
-        return price_of(2, decay, n_pixels)
+    def of_pixels(power):
+        return closed_form_by(variant, prices=prices_by(variant, pixels={1: power}))
 
     return [
         Wrong(
             "price-of-depth-2",
-            closed_form_by(variant, price=ridge_at_a_price_of_depth_2),
-            "This price is right at depth 2. At depth 1 the exponent of D is another.",
+            of_pixels(0.5),
+            "Your price at depth 1 has the power of D that belongs to depth 2.",
+        ),
+        Wrong(
+            "decay-per-pixel",
+            of_pixels(1.0),
+            "You divide the decay by D at depth 1. How does the cost of depth 1 depend on D?",
         ),
         Wrong(
             "clipped",
-            closed_form_by(variant, rule=lambda s, g, p: ridge(s, positive(g - p), p)),
+            closed_form_by(variant, rules=(lambda s, g, p: ridge(s, positive(g - p), p), lasso)),
             "You shrink twice: at depth 1 the decay weakens every frequency, and takes nothing off "
             "the correlation.",
+        ),
+        Wrong(
+            "lasso-twice",
+            closed_form_by(variant, rules=(lasso, lasso)),
+            "Your formula of depth 1 silences frequencies. Depth 1 shrinks them all.",
         ),
     ]
 
 
 def wrong_lassos(variant):
     """List how the formula of depth 2 goes wrong."""
-    return [
-        Wrong(
-            "price-without-pixels",
-            closed_form_by(variant, price=lambda _, decay, n: decay),
-            "κ is not λ here: the number of pixels is missing.",
-        ),
-        Wrong(
-            "not-clipped",
-            closed_form_by(variant, rule=lambda s, g, p: divided(g - p, s)),
+    rules = {
+        "not-clipped": (
+            lambda s, g, p: divided(g - p, s),
             "Some of your sensitivities are negative. Where does the minimum over r ≥ 0 lie then?",
         ),
-        Wrong(
-            "size-of-negative",
-            closed_form_by(variant, rule=lambda s, g, p: divided((g - p).abs(), s)),
+        "size-of-negative": (
+            lambda s, g, p: divided((g - p).abs(), s),
             "Frequencies that should be silent have the size of a negative number.",
         ),
-        Wrong(
-            "ridge",
-            closed_form_by(variant, rule=ridge),
-            "Your formula shrinks every frequency and silences none. Depth 2 cuts off.",
+        "ridge-twice": (
+            ridge,
+            "Your formula of depth 2 shrinks every frequency and silences none. Depth 2 cuts off.",
         ),
-        Wrong(
-            "price-off-the-teacher",
-            closed_form_by(variant, rule=lambda s, g, p: positive(divided(g, s) - p)),
+        "price-off-the-teacher": (
+            lambda s, g, p: positive(divided(g, s) - p),
             "You take the whole price off the size of the teacher. It comes off the correlation; "
             "off the teacher it depends on the power.",
         ),
+        "not-divided": (
+            lambda s, g, p: positive(g - p),
+            "At depth 2 this is what is left of the correlation. From a correlation to a "
+            "sensitivity one step is missing.",
+        ),
+    }
+    return [
         Wrong(
-            "not-divided",
-            closed_form_by(variant, rule=lambda s, g, p: positive(g - p)),
-            "This is what is left of the correlation. From a correlation to a sensitivity one "
-            "step is missing.",
+            "price-without-pixels",
+            closed_form_by(variant, prices=prices_by(variant, pixels={2: 0.0})),
+            "κ is not λ at depth 2: the number of pixels is missing.",
         ),
         Wrong(
-            "frequencies-counted",
-            lambda s, task, decay, _: closed_form_by(variant)(s, task, decay, s.numel()),
-            "D is the number of pixels of an image, which is handed to you; you count the "
-            "frequencies that you were asked about.",
+            "per-pixel",
+            closed_form_by(variant, prices=prices_by(variant, pixels={2: 1.0})),
+            "You divide the decay by D at depth 2. How does the representation cost of depth L "
+            "depend on D?",
+        ),
+        *(
+            Wrong(name, closed_form_by(variant, rules=(ridge, rule)), message)
+            for name, (rule, message) in rules.items()
+        ),
+    ]
+
+
+def wrong_shares(variant):
+    """List what goes wrong because the head pays more than the kernel."""
+    head = variant["head"]
+
+    def paying(first, second):
+        return closed_form_by(variant, prices=prices_by(variant, heads={1: first, 2: second}))
+
+    return [
+        Wrong(
+            "head-like-kernel",
+            paying(1, 1),
+            f"You charge all weights with λ. Those of the head pay {head} times as much.",
+        ),
+        Wrong(
+            "head-of-depth-1",
+            paying(1, head**0.5),
+            "Which weights has a network of depth 1, and what do they pay?",
+        ),
+        Wrong(
+            "kernel-of-depth-2",
+            paying(head, 1),
+            "At depth 2 you charge both layers with λ. The head pays more.",
+        ),
+        Wrong(
+            "kernel-like-head",
+            paying(head, head),
+            f"At depth 2 you charge both layers with {head} λ. The kernel pays λ.",
+        ),
+        Wrong(
+            "mean-of-decays",
+            paying(head, (1 + head) / 2),
+            "At depth 2 you charge both layers with the mean of their decays. The layer that pays "
+            "less can grow, and the other shrink.",
         ),
     ]
 
@@ -212,12 +274,10 @@ def draw_closed_form(generator, variant):
     # Else a price that is far too large leaves nothing, whatever the reason.
     s[none], s[much] = 0, 40 * s[much]
     n_pixels = whole(generator, 6, 12) * whole(generator, 6, 12)
-    decay = number(generator, 0.3, 0.6)
-    if variant["depth"] == 2:
-        # So that about every third frequency is silent.
-        decay = float((s * teacher).quantile(0.3)) * math.sqrt(n_pixels)
+    # So that about every third frequency is silent at depth 2.
+    price = float((s * teacher).quantile(0.3)) * math.sqrt(n_pixels)
     task = s * teacher if variant["given"] == "gamma" else teacher
-    return s, task, decay / acting(variant, 1.0), n_pixels
+    return s, task, price / charged(variant, 2, 1.0), n_pixels
 
 
 def fall_of_power(variant, alpha):
@@ -513,15 +573,13 @@ def wrong_trains(variant):
             lambda x, y, decay, seed: solved(x, y, shared(variant, decay), depth=1),
             "This is a network of one layer. No frequency is silent in it.",
         ),
-        *wrong_heads(variant["head"], variant),
+        *wrong_heads(variant),
     ]
 
 
-def wrong_heads(head, variant):
-    """List what goes wrong where the head pays more than the kernel."""
-    if head == 1:
-        return []
-    paid = math.sqrt(head)
+def wrong_heads(variant):
+    """List what goes wrong because the head pays more than the kernel."""
+    head, paid = variant["head"], math.sqrt(variant["head"])
     return [
         Wrong(
             "head-like-kernel",
@@ -557,7 +615,7 @@ def draw_train(generator, variant):
 TASKS = [
     Task(
         "closed_form", 5, draw_closed_form, closed_form_by, wrong_closed_forms, right_closed_form,
-        variants=choices(depth=(1, 2), given=("gamma", "teacher"), penalty=(0.5, 1)),
+        variants=choices(head=(4, 9), given=("gamma", "teacher"), penalty=(0.5, 1)),
     ),
     Task(
         "first_silent", 3, draw_first_silent, first_silent_by, wrong_first_silents,
@@ -568,7 +626,7 @@ TASKS = [
     ),
     Task(
         "train", 4, draw_train, train_by, wrong_trains, right_train,
-        variants=choices(head=(1, 9), loss=("mean", "sum"), penalty=(0.5, 1)),
+        variants=choices(head=(9, 25), loss=("mean", "sum"), penalty=(0.5, 1)),
         n_cases=2, rtol=1e-2, seconds=60,
     ),
 ]  # fmt: skip
