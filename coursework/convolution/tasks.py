@@ -494,7 +494,7 @@ def draw_compose(generator, variant):
     # One even height shows who takes the later of two middle taps: of two even ones the errors
     # cancel where one step runs backwards. Two even widths show one offset for both kernels.
     weights = [normal(generator, channels, channels, *size) for size in ((4, 2), (3, 4))]
-    return *weights, (whole(5, 6, generator), 7)
+    return *weights, (2 * whole(3, 4, generator), 7)
 
 
 def steepness(shape):
