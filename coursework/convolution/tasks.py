@@ -1,11 +1,10 @@
 """Convolution in frequency: circulant matrices, transfer functions, layers in a row, an inverse."""
 
 import torch
-from grader.pieces import normal
+from grader.pieces import layer, middle, normal, whole
 from grader.task import Task, choices
-from torch.nn.functional import conv2d, pad
 
-from freqsense.exercises import Wrong
+from freqsense.exercises import Wrong, messages
 
 # The sign of q in the place p + q - a that the tap q looks at.
 SIGN = {"correlation": 1, "convolution": -1}
@@ -15,21 +14,11 @@ OTHER = {
 }  # fmt: skip
 
 
-def middle(k):
-    """Return the offset of a layer's kernel of k taps."""
-    return (k - 1) // 2
-
-
 # The number of the tap that meets the pixel itself.
 OFFSETS = {
     "first": lambda k: 0, "middle": middle, "later middle": lambda k: k // 2,
     "last": lambda k: k - 1,
 }  # fmt: skip
-
-
-def whole(low, high, generator):
-    """Draw a whole number from low to high."""
-    return int(torch.randint(low, high + 1, (), generator=generator))
 
 
 def circulant_by(variant, *, anchor=None, moved=0, flipped=False, transposed=False, around=True):
@@ -80,19 +69,17 @@ def wrong_circulants(variant):
         Wrong(
             "transposed",
             circulant_by(variant, transposed=True),
-            "This is the transpose. Either rows and columns have changed places (rows are pixels "
-            "of the result), or correlation and convolution have.",
+            messages.TRANSPOSED,
         ),
         Wrong(
             "flipped",
             circulant_by(variant, flipped=True),
-            "You turn the kernel round. The first tap looks where the last one should.",
+            messages.FLIPPED,
         ),
         Wrong(
             "zero-border",
             circulant_by(variant, around=False),
-            "What leaves on one side must come in on the other. Your matrix has nothing in its "
-            "corners.",
+            messages.ZERO_BORDER,
         ),
     ]
     wrongs += [
@@ -126,7 +113,7 @@ def wrong_circulants(variant):
 
 def draw_circulant(generator, variant):
     """Draw a kernel with an even number of taps, on which all offsets differ."""
-    return normal(generator, 2 * whole(3, 4, generator)), whole(9, 12, generator)
+    return normal(generator, 2 * whole(generator, 3, 4)), whole(generator, 9, 12)
 
 
 ORDERS = {
@@ -191,13 +178,12 @@ def wrong_transfers(variant):
         Wrong(
             "unitary-factor",
             transfer_by(variant, finish=lambda t: t / len(t) ** 0.5),
-            "This is the kernel's unitary transform. An eigenvalue has one factor more: what is "
-            "the result for a constant row and taps that add up to 1?",
+            messages.UNITARY_TRANSFER,
         ),
         Wrong(
             "real-part",
             transfer_by(variant, finish=lambda t: t.real),
-            "Only the real part is left, and with it you lose how far crests move.",
+            messages.REAL_PART_OF_TRANSFER,
         ),
         Wrong(
             "modulus",
@@ -220,7 +206,7 @@ def wrong_anchors(variant):
         Wrong(
             "anchor-ignored",
             transfer_by(variant, offset=OFFSETS["first"]),
-            "The sizes are right, the phases are those of a kernel whose offset a is 0.",
+            messages.NO_OFFSET,
         ),
         Wrong(
             "anchor-backwards",
@@ -279,7 +265,7 @@ def wrong_ends(variant):
 
 def draw_transfer(generator, variant):
     """Draw a kernel and an odd row, on which the two ways to shift differ."""
-    return normal(generator, whole(4, 7, generator)), 2 * whole(4, 6, generator) + 1
+    return normal(generator, whole(generator, 4, 7)), 2 * whole(generator, 4, 6) + 1
 
 
 def phases(sizes, shape, offset=middle):
@@ -318,13 +304,6 @@ def compose_by(variant, *, first=None, second=None, combine=apply_second, offset
         return (order or ORDERS_2D[variant["order"]])(finish(result) if finish else result)
 
     return compose
-
-
-def layer(weight, x):
-    """Apply a layer with circular padding, as PyTorch does, to (N, C, H, W)."""
-    height, width = weight.shape[-2:]
-    left, top = middle(width), middle(height)
-    return conv2d(pad(x, (left, width - 1 - left, top, height - 1 - top), "circular"), weight)
 
 
 def backwards(weight, images):
@@ -490,11 +469,11 @@ def wrong_places(variant):
 
 def draw_compose(generator, variant):
     """Draw two layers of as many channels everywhere, so that each order has a result."""
-    channels = whole(2, 3, generator)
+    channels = whole(generator, 2, 3)
     # One even height shows who takes the later of two middle taps: of two even ones the errors
     # cancel where one step runs backwards. Two even widths show one offset for both kernels.
     weights = [normal(generator, channels, channels, *size) for size in ((4, 2), (3, 4))]
-    return *weights, (2 * whole(3, 4, generator), 7)
+    return *weights, (2 * whole(generator, 3, 4), 7)
 
 
 def steepness(shape):

@@ -1,11 +1,11 @@
 """What a layer does: its norm, what padding mixes, and how sensitive a network is to waves."""
 
 import torch
-from grader.pieces import normal
+from grader.pieces import layer, middle, normal, whole
 from grader.task import Task, choices
 from torch.nn.functional import conv2d, pad
 
-from freqsense.exercises import Wrong
+from freqsense.exercises import Wrong, messages
 
 N_OUTPUTS = 3  # of the networks that are probed
 
@@ -13,16 +13,6 @@ OTHER = {
     "twice": "residual", "residual": "twice", "all": "centred", "centred": "all",
     "power": "sensitivity", "sensitivity": "power", "images": "probes", "probes": "images",
 }  # fmt: skip
-
-
-def middle(k):
-    """Return the offset of a layer's kernel of k taps."""
-    return (k - 1) // 2
-
-
-def whole(low, high, generator):
-    """Draw a whole number from low to high."""
-    return int(torch.randint(low, high + 1, (), generator=generator))
 
 
 def transfer_matrices(weight, shape, *, anchored=True):
@@ -107,13 +97,6 @@ def average_norm(variant):
     return norm_by(variant, of=of, factor="most")
 
 
-def layer(weight, x):
-    """Apply a layer with circular padding, as PyTorch does, to (N, C, H, W)."""
-    height, width = weight.shape[-2:]
-    left, top = middle(width), middle(height)
-    return conv2d(pad(x, (left, width - 1 - left, top, height - 1 - top), "circular"), weight)
-
-
 def right_norms(variant):
     """Write the same with the dense matrix, and with eigenvalues of its square."""
 
@@ -157,13 +140,12 @@ def wrong_norms(variant):
         Wrong(
             "entry",
             norm_by(variant, of=torch.abs),
-            "This belongs to one channel in and one out. A wave may come in on all channels.",
+            messages.ENTRY,
         ),
         Wrong(
             "frobenius",
             norm_by(variant, of=lambda t: t.abs().square().sum((-2, -1)).sqrt()),
-            "You take the root of the sum of squares of each transfer matrix. That is the size "
-            "of all its singular values together.",
+            messages.FROBENIUS,
         ),
         Wrong(
             "dc-only",
@@ -224,8 +206,7 @@ def wrong_scales(variant):
             Wrong(
                 "reshaped-kernel",
                 reshaped(variant),
-                "This comes from the singular values of the kernel written as a matrix. A layer "
-                "lays it on the image at every pixel, and the results overlap.",
+                messages.RESHAPED_KERNEL,
             ),
             Wrong(
                 "kernel-length",
@@ -258,8 +239,8 @@ def wrong_blocks(variant):
 
 def draw_norm(generator, variant):
     """Draw the weights of a layer with as many channels out as in."""
-    channels = whole(2, 3, generator)
-    return 0.4 * normal(generator, channels, channels, 4, 3), (whole(5, 6, generator), 5)
+    channels = whole(generator, 2, 3)
+    return 0.4 * normal(generator, channels, channels, 4, 3), (whole(generator, 5, 6), 5)
 
 
 # The pixel that stands in for one outside of the row.
@@ -463,7 +444,7 @@ def wrong_totals(variant):
 
 def draw_leak(generator, variant):
     """Draw a kernel with an even number of taps, of which two stand in the middle, and a row."""
-    return normal(generator, 2 * whole(2, 3, generator)), whole(8, 11, generator)
+    return normal(generator, 2 * whole(generator, 2, 3)), whole(generator, 8, 11)
 
 
 def network(weights, x, *, training=False):
@@ -583,13 +564,12 @@ def wrong_sensitivities(variant):
         Wrong(
             "mean-over-outputs",
             sensitivity_by(variant, finish=lambda power: power.mean(0).sqrt()),
-            "You divide by the number of outputs. Twice the outputs may move twice as much.",
+            messages.MEAN_OVER_OUTPUTS,
         ),
         Wrong(
             "batch-mean",
             sensitivity_by(variant, before=lambda g: g / len(g)),
-            "Your result falls with the number of images: a mean over the batch was taken before "
-            "the gradient.",
+            messages.BATCH_MEAN,
         ),
         Wrong(
             "training-mode",
@@ -600,12 +580,12 @@ def wrong_sensitivities(variant):
         Wrong(
             "square",
             sensitivity_by(variant, finish=lambda power: power.sum(0)),
-            "This is the square of the sensitivity.",
+            messages.SQUARE_OF_SENSITIVITY,
         ),
         Wrong(
             "images-first",
             sensitivity_by(variant, before=lambda g: g.mean(0, keepdim=True)),
-            "You average gradients over images first, and they cancel.",
+            messages.GRADIENTS_CANCEL,
         ),
         Wrong(
             "mean-of-roots",
@@ -616,12 +596,12 @@ def wrong_sensitivities(variant):
         Wrong(
             "sizes-added",
             sensitivity_by(variant, finish=lambda power: power.sqrt().sum(0)),
-            "You add the sizes of all outputs; outputs add up as squares.",
+            messages.ADDED_OUTPUTS,
         ),
         Wrong(
             "dc-in-the-middle",
             sensitivity_by(variant, finish=lambda p: torch.fft.fftshift(p.sum(0).sqrt())),
-            "The values are right and stand in other places: the constant wave comes first.",
+            messages.DC_IN_THE_MIDDLE,
         ),
     ]
     wrongs += [
@@ -665,8 +645,7 @@ def wrong_outputs(variant):
             Wrong(
                 "outputs-first",
                 sensitivity_by(variant, before=lambda g: g.sum(1, keepdim=True)),
-                "You take one gradient of the sum of all outputs, in which they cancel. Each "
-                "output has its own.",
+                messages.FIRST_OUTPUTS_ADDED,
             )
         )
     return wrongs
@@ -684,8 +663,8 @@ def draw_network(generator, n_outputs):
 
 def draw_sensitivity(generator, variant):
     """Draw a network and images."""
-    weights = draw_network(generator, whole(3, 4, generator))
-    return weights, normal(generator, whole(4, 6, generator), 4, 5)
+    weights = draw_network(generator, whole(generator, 3, 4))
+    return weights, normal(generator, whole(generator, 4, 6), 4, 5)
 
 
 def standard_error(each):
@@ -768,8 +747,7 @@ def wrong_probes(variant):
         Wrong(
             "batch-mean",
             probe_by(variant, before=lambda g: g / g.shape[1]),
-            "Your result falls with the number of images: a mean over the batch was taken before "
-            "the gradient.",
+            messages.BATCH_MEAN,
         ),
         Wrong(
             "mean-of-sizes",
@@ -865,7 +843,7 @@ def wrong_errors(variant):
 
 def draw_probe(generator, variant):
     """Draw a network, images, and the signs of their probes."""
-    weights, n_images = draw_network(generator, N_OUTPUTS), whole(4, 6, generator)
+    weights, n_images = draw_network(generator, N_OUTPUTS), whole(generator, 4, 6)
     signs = torch.randint(2, (4, n_images, N_OUTPUTS), generator=generator) * 2.0 - 1
     return weights, normal(generator, n_images, 4, 5), signs.double()
 

@@ -3,10 +3,10 @@
 import math
 
 import torch
-from grader.pieces import number, radius
+from grader.pieces import number, radius, whole
 from grader.task import Task, choices
 
-from freqsense.exercises import Wrong
+from freqsense.exercises import Wrong, messages
 
 SIDE = 16  # pixels of a map of sensitivity
 MEANS = {  # of a ring: what is averaged, and the way back to a sensitivity
@@ -14,11 +14,6 @@ MEANS = {  # of a ring: what is averaged, and the way back to a sensitivity
     "squares": (lambda squares: squares, torch.sqrt),
     "logs": (lambda squares: squares.log() / 2, torch.exp),
 }
-
-
-def whole(generator, below):
-    """Draw a whole number from 0."""
-    return int(torch.randint(below, (), generator=generator))
 
 
 def rings(values, *, half=0.5, corners=False):
@@ -160,7 +155,7 @@ def draw_slope(generator, variant):
     """Draw a map of squares that falls, with scatter."""
     distance = radius((SIDE, SIDE)).clamp(min=0.6)
     scatter = torch.randn(SIDE, SIDE, generator=generator, dtype=torch.float64)
-    fmin, fmax = 1 + whole(generator, 2), 8 - whole(generator, 2)
+    fmin, fmax = 1 + whole(generator, 0, 1), 8 - whole(generator, 0, 1)
     return distance ** -number(generator, 1.0, 3.0) * scatter.exp(), fmin, fmax
 
 
@@ -349,12 +344,12 @@ def wrong_prices(variant):
 
 def draw_predict(generator, variant):
     """Draw power, label correlations, a recolouring, and a decay that matters."""
-    height = 7 + 2 * whole(generator, 3)
+    height = 7 + 2 * whole(generator, 0, 2)
     shape = (height, height + 3)
     noise = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
     power = 4 * radius(shape).clamp(min=0.5) ** -2 * (0.2 * noise[0]).exp()
     cross = power.sqrt() * noise[1].abs()
-    delta = number(generator, 0.5, 0.8) * (-1) ** whole(generator, 2)
+    delta = number(generator, 0.5, 0.8) * (-1) ** whole(generator, 0, 1)
     if variant["depth"] == 1:
         decay = number(generator, 0.3, 0.6)
     else:
@@ -437,22 +432,22 @@ def wrong_stderrs(variant):
         Wrong(
             "standard-deviation",
             stderr_by(variant, error=torch.std),
-            "This is the standard deviation of the seeds, which does not shrink with their number.",
+            messages.STANDARD_DEVIATION,
         ),
         Wrong(
             "n-for-n-minus-1",
             stderr_by(variant, error=lambda values: spread(values, correction=0)),
-            "Your variance divides by the number of seeds. Their mean was fitted to them first.",
+            messages.N_FOR_N_MINUS_1,
         ),
         Wrong(
             "divided-by-n",
             stderr_by(variant, error=lambda values: values.std() / len(values)),
-            "You divide by the number of seeds; errors shrink more slowly than that.",
+            messages.DIVIDED_BY_N,
         ),
         Wrong(
             "variance",
             stderr_by(variant, finish=lambda found: float(found**2)),
-            "This is the square of an error: its unit is not that of a slope.",
+            messages.VARIANCE_FOR_ERROR,
         ),
         Wrong(
             "two-errors",

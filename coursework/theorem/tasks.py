@@ -3,11 +3,11 @@
 import math
 
 import torch
-from grader.pieces import number
+from grader.pieces import number, whole
 from grader.task import Task, choices
 
 from freqsense import theory
-from freqsense.exercises import Wrong
+from freqsense.exercises import Wrong, messages
 
 SIDE = 8  # pixels a side of the images that are trained on
 N_IMAGES = 96
@@ -21,11 +21,6 @@ def positive(values):
 def divided(values, power):
     """Divide by a power, and leave what has none at zero."""
     return torch.where(power > 0, values / power.where(power > 0, 1.0), 0.0)
-
-
-def whole(generator, low, high):
-    """Draw a whole number, both ends included."""
-    return low + int(torch.randint(high - low + 1, (), generator=generator))
 
 
 def ridge(s, gamma, price):
@@ -189,11 +184,11 @@ def wrong_lassos(variant):
     rules = {
         "not-clipped": (
             lambda s, g, p: divided(g - p, s),
-            "Some of your sensitivities are negative. Where does the minimum over r ≥ 0 lie then?",
+            messages.NEGATIVE_SENSITIVITY,
         ),
         "size-of-negative": (
             lambda s, g, p: divided((g - p).abs(), s),
-            "Frequencies that should be silent have the size of a negative number.",
+            messages.SIZE_OF_NEGATIVE,
         ),
         "ridge-twice": (
             ridge,
@@ -201,8 +196,7 @@ def wrong_lassos(variant):
         ),
         "price-off-the-teacher": (
             lambda s, g, p: positive(divided(g, s) - p),
-            "You take the whole price off the size of the teacher. It comes off the correlation; "
-            "off the teacher it depends on the power.",
+            messages.PRICE_OFF_THE_TEACHER,
         ),
         "not-divided": (
             lambda s, g, p: positive(g - p),
