@@ -52,10 +52,11 @@ figures: $(READY)  ## copy the figures of the README out of the built book
 	$(BIN)/python tools/overview.py
 
 coursework: $(READY)  ## write release, key and trust table of TERM=FILE into INTO=_build/coursework
-	PYTHONPATH=coursework $(BIN)/python -m grader coursework --term $(TERM) --into $(INTO)
+	PYTHONPATH=coursework $(BIN)/python -m grader coursework --term "$(TERM)" --into "$(INTO)"
 
 grade: $(READY)  ## grade the notebooks of FROM=FOLDER for TERM=FILE into INTO=_build/graded
-	PYTHONPATH=coursework $(BIN)/python -m grader grade "$(FROM)" --term $(TERM) --into $(INTO) $(if $(ASSIGNMENT),--assignment $(ASSIGNMENT))
+	$(if $(FROM),,$(error say which folder: make grade FROM=FOLDER))
+	PYTHONPATH=coursework $(BIN)/python -m grader grade "$(FROM)" --term "$(TERM)" --into "$(INTO)" $(if $(ASSIGNMENT),--assignment "$(ASSIGNMENT)") $(if $(FILL),--fill $(FILL))
 
 lock: $(READY)  ## resolve the newest versions allowed by pyproject.toml into requirements.txt
 	$(BIN)/python tools/lock.py

@@ -11,7 +11,7 @@ from .grade import grade_folder, write_coursework
 from .sandbox import NoSandboxError
 from .submissions import WrongFolderError, list_some
 from .tables import TableError
-from .term import TermError, read_term
+from .term import EXAMPLE_SECRET, Term, TermError, read_term
 from .trust import trust_rows, write_trust
 
 # Each of these is said in one line; another error is a fault of ours.
@@ -50,10 +50,16 @@ def run_coursework(told: argparse.Namespace) -> int:
     """Write what a term needs, and show how far the grader can be trusted."""
     term = read_term(told.term)
     write_coursework(term, told.into)
-    rows = trust_rows(term)
-    write_trust(rows, told.into)
+    write_trust(trust_rows(term), term, told.into)
     print(f"{told.into}: release, key, nbgrader, trust.md")
+    warn_of_example(term)
     return 0
+
+
+def warn_of_example(term: Term) -> None:
+    """Say so if everybody knows the secret."""
+    if term.secret == EXAMPLE_SECRET:
+        print("note: the secret is that of the public example; take one of your own for a class")
 
 
 def run_grade(told: argparse.Namespace) -> int:
@@ -70,6 +76,7 @@ def run_grade(told: argparse.Namespace) -> int:
     )
     print(*summarise(assignment, graded, Path(told.into) / assignment.name), sep="\n")
     print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
+    warn_of_example(term)
     return 0
 
 

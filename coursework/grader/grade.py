@@ -186,3 +186,5 @@ def write_coursework(term: Term, target: str | Path) -> None:
             nbformat.write(make(assignment, term), path)
             for starter in (folder_of(name) / "starter").glob("*.py"):
                 shutil.copy(starter, path.parent)
+    binder = Path(target) / "release" / "binder" / "environment.yml"
+    tables.write_whole(binder, release.student_environment())

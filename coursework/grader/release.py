@@ -9,16 +9,26 @@ import jinja2
 import jupytext
 import nbformat
 
-from .assignment import Assignment
+from .assignment import ROOT, Assignment
 from .term import Term
 
+LIBRARY = "freqsense @ git+https://github.com/freqsense/freqsense"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 SOLUTION = re.compile(rf"^( *){BEGIN}\n.*?^ *{END}\n?", re.MULTILINE | re.DOTALL)
+# In the title of a key, so that one among the releases is found by a search.
+KEY_TITLE = "Key, not for students: "
 STARTER = 'raise NotImplementedError("your code here")'
 # Paragraphs of the key that students must not see.
 KEY_TEXT = re.compile(r"^<!-- key -->\n.*?^<!-- /key -->\n?", re.MULTILINE | re.DOTALL)
 ANSWER = re.compile(r"\*\*Answer ([\w-]+):\*\*")
 MARK = re.compile(r"^<!-- /?key -->\n", re.MULTILINE)
+
+
+def student_environment() -> str:
+    """Return what Binder installs for students: what the book's pages need, and the library."""
+    told = (ROOT.parent / "binder" / "environment.yml").read_text(encoding="utf-8")
+    packages = told[told.index("name:") :].rstrip("\n")
+    return f"{packages}\n  - pip:\n    - {LIBRARY}\n"
 
 
 def fill_in(assignment: Assignment, term: Term) -> str:
@@ -38,7 +48,7 @@ def fill_in(assignment: Assignment, term: Term) -> str:
 
 def key_notebook(assignment: Assignment, term: Term) -> Any:
     """Return the teacher's notebook: complete, with the answers to all questions."""
-    text = MARK.sub("", fill_in(assignment, term))
+    text = MARK.sub("", fill_in(assignment, term)).replace("\n# ", f"\n# {KEY_TITLE}", 1)
     marks = re.compile(rf"^ *(?:{BEGIN}|{END})\n", re.MULTILINE)
     return as_notebook(marks.sub("", text), assignment.name)
 

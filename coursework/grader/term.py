@@ -14,6 +14,7 @@ import torch
 from .task import Task, Variant
 
 SHORTEST_SECRET = 16  # characters
+EXAMPLE_SECRET = "this-is-an-example-and-no-secret"  # of coursework/term.toml
 
 
 class TermError(ValueError):

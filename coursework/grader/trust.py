@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from freqsense.exercises import Cases, agree, attempt
 
@@ -27,6 +28,12 @@ Namespace = dict[str, Any]
 HEAD = (
     "task", "key", "untouched", "other right answers", "wrong answers named", "mutants caught",
 )  # fmt: skip
+ABOUT = """\
+Each row is a task, graded on the inputs that this term draws. The key must get all points, the
+untouched release none; right answers that are written otherwise must all count, and each of the
+typical wrong ones must be told what it is. *Mutants* are small changes of the key, such as a sign
+or a mean for a sum; nine of ten or more must be noticed. If a row falls short, take another secret,
+which draws other inputs."""
 # A mutant that agrees on this many inputs more is the same function, written otherwise.
 MORE_INPUTS = 20
 MUTANT_SECONDS = 5
@@ -48,7 +55,8 @@ class Trust:
 
 def trust_rows(term: Term) -> list[Trust]:
     """Return a row a task, over all assignments."""
-    return [row for name in names() for row in rows_of(load(name), term)]
+    bar = tqdm(names(), unit="assignment")
+    return [row for name in bar for row in rows_of(load(name), term)]
 
 
 def rows_of(assignment: Assignment, term: Term) -> list[Trust]:
@@ -187,25 +195,31 @@ def chance_in(assignment: Assignment) -> float:
     return chance_of_half(assignment.tasks, sum(each.points for each in assignment.programs))
 
 
-def tell_chances() -> str:
+def tell_chances(term: Term) -> str:
     """Say what code of the term before may get."""
+    if term.previous:
+        return (
+            f"No definition is that of {term.previous.name}, whose code gets less than half of "
+            "the points."
+        )
     listed = [f"{name} {chance_in(load(name)):.0%}" for name in names()]
     return (
-        "Code of the term before gets less than half of the points if the file of the term names "
-        "that of the one before as `previous`. Otherwise the same definitions may be drawn again, "
-        f"and it gets half or more with a chance of: {', '.join(listed)}."
+        "**This term names no `previous`.** Definitions of an earlier term may be drawn again, and "
+        f"its code gets half of the points or more with a chance of: {', '.join(listed)}. If there "
+        "was a term before, name its file."
     )
 
 
-def write_trust(rows: Iterable[Trust], target: str | Path) -> None:
+def write_trust(rows: Iterable[Trust], term: Term, target: str | Path) -> None:
     """Write the table, below it the mutants that no input shows, and what old code may get."""
-    lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+    lines = [f"# How far to trust the grader: {term.name}", "", ABOUT, ""]
+    lines += [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
     for each in rows:
         pairs = [f"{some} of {all_}" for some, all_ in (each.right, each.wrong, each.mutants)]
         cells = (each.task, f"{each.key} of {each.of}", f"{each.untouched} of {each.of}", *pairs)
         lines.append(f"| {' | '.join(cells)} |")
     missed = [(each.task, what) for each in rows for what in each.survivors]
     lines += ["", *(f"- {task}, not caught: {what}" for task, what in missed)]
-    lines += ["", tell_chances()]
+    lines += ["", tell_chances(term)]
     path = Path(target) / "trust.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -15,6 +15,7 @@ import handed_in
 import nbformat
 import pytest
 import torch
+import yaml
 from grader import codec, release, sandbox
 from grader.assignment import load
 from grader.draw import draw_assignment, draw_task
@@ -344,3 +345,21 @@ def test_the_nbgrader_notebook_names_tasks_and_points(assignment, term):
     points = {each["grade_id"]: each["points"] for each in told if each["grade"]}
     assert points == {f"test-{name}": of for name, of in FULL.items()} | asked
     assert "### BEGIN SOLUTION" in "".join(cell.source for cell in notebook.cells)
+
+
+def test_a_key_says_so_in_its_title_and_a_release_does_not(assignment, term):
+    key, handed_out = (
+        make(assignment, term).cells[0].source
+        for make in (release.key_notebook, release.release_notebook)
+    )
+    assert key.startswith(f"# {release.KEY_TITLE}") and release.KEY_TITLE not in handed_out
+    assert key.replace(release.KEY_TITLE, "") == handed_out
+
+
+def test_students_get_the_environment_of_the_book_and_the_library(repository):
+    told = yaml.safe_load(release.student_environment())
+    book = yaml.safe_load((repository / "binder" / "environment.yml").read_text("utf-8"))
+    *packages, pip = told.pop("dependencies")
+    assert packages == book.pop("dependencies")
+    assert told == book
+    assert pip == {"pip": [release.LIBRARY]}

@@ -6,10 +6,11 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import pytest
 from grader import release
+from grader.__main__ import warn_of_example
 from grader.assignment import ROOT, load, names
 from grader.draw import draw_assignment, draw_task
 from grader.marks import mark_submission, mark_task
-from grader.term import Term
+from grader.term import Term, read_term
 from grader.trust import as_submission, chance_in, chance_of_half, rows_of, run_here, write_trust
 
 from freqsense.exercises import Cases, Exercise, Wrong, attempt, judge
@@ -75,11 +76,19 @@ def test_the_key_passes_its_own_visible_checks(name, monkeypatch):
     monkeypatch.setattr(plt, "show", lambda: None)
     plt.switch_backend("Agg")
     assignment = load(name)
-    for term in terms_that_show_every_variant(assignment):
+    for number, term in enumerate(terms_that_show_every_variant(assignment)):
         key = release.key_notebook(assignment, term)
-        assert any("assert" in cell.source for cell in key.cells if cell.cell_type == "code")
+        checks = [n for n, cell in enumerate(key.cells) if is_check(cell)]
+        assert len(checks) >= len(assignment.tasks)
+        # Experiments that a person reads stand below; no definition changes them.
+        key.cells = key.cells[: checks[-1] + 1] if number else key.cells
         run_here(key)
         plt.close("all")
+
+
+def is_check(cell):
+    """Tell whether a cell holds visible checks."""
+    return cell.cell_type == "code" and "assert" in cell.source
 
 
 # One term after another
@@ -145,10 +154,23 @@ def test_the_chance_of_old_code_is_that_of_its_tasks_together():
 
 
 def test_the_table_says_what_old_code_may_get(tmp_path):
-    write_trust([], tmp_path)
-    text = (tmp_path / "trust.md").read_text("utf-8")
-    assert all(f"{name} " in text for name in names())
-    assert "as `previous`" in text
+    now, before = terms_in_a_row("of the table")
+    told = []
+    for term in (replace(now, previous=None), now):
+        write_trust([], term, tmp_path)
+        told.append((tmp_path / "trust.md").read_text("utf-8"))
+    alone, follows = told
+    assert alone.startswith(f"# How far to trust the grader: {now.name}")
+    assert all(f"{name} {chance_in(load(name)):.0%}" in alone for name in names())
+    assert "names no `previous`" in alone and "names no `previous`" not in follows
+    assert f"No definition is that of {before.name}" in follows
+
+
+def test_the_public_secret_is_told(term, capsys):
+    warn_of_example(term)
+    assert capsys.readouterr().out == ""
+    warn_of_example(read_term(ROOT / "term.toml"))
+    assert "public example" in capsys.readouterr().out
 
 
 def test_the_readme_says_what_old_code_may_get():
