@@ -23,4 +23,4 @@ def test_the_built_book_holds_no_solution(published):
 def test_the_built_book_holds_no_assignment(published):
     """Nothing of the coursework's folder is copied beside the pages."""
     names = {path.name for path in published}
-    assert not names & {"tasks.py", "rubric.yml", "spectra.md", "capstone.md"}
+    assert not names & {"tasks.py", "rubric.yml", "making-images.md", "capstone.md"}
