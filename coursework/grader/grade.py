@@ -17,7 +17,7 @@ from .marks import mark_submission
 from .program import draw_program, mark_program
 from .report import Graded, Read
 from .run import require_run
-from .submissions import Submission, WrongFolderError, find_submissions
+from .submissions import Submission, WrongFolderError, find_submissions, list_some
 from .term import Term
 
 
@@ -41,6 +41,7 @@ def grade_folder(
     every = [each for rivals in found.values() for each in rivals]
     chosen = load(assignment or guess_assignment(every))
     submissions = choose_all(found, chosen.name)
+    notes += check_term(submissions, term)
     target = Path(target) / chosen.name
     notes += questions.check_questions(target / "questions", chosen, term, submissions)
     rows = exports.match(roster, submissions) if roster else {}
@@ -69,6 +70,22 @@ def grade_folder(
             f"{unread} of {len(graded)} students: not all answers are read, totals will rise"
         )
     return chosen, graded, notes
+
+
+def check_term(submissions: Sequence[Submission], term: Term) -> list[str]:
+    """Raise where all notebooks that name a term name another; note it where some of them do."""
+    told = [each for each in submissions if each.term]
+    others = [each for each in told if each.term != term.name.strip()]
+    if others and len(others) == len(told):
+        named = list_some([repr(name) for name in dict.fromkeys(each.term for each in others)])
+        raise WrongFolderError(
+            f"the notebooks are of the term {named}, and {term.name!r} is graded: name the file of "
+            "the term in which they were handed out"
+        )
+    for each in others:
+        each.notes.append(f"this notebook is of the term {each.term!r}")
+    names = list_some([each.student for each in others])
+    return [f"{len(others)} of another term than {term.name!r}: {names}"] if others else []
 
 
 def require_working(*, trusted: bool) -> None:

@@ -1,5 +1,6 @@
 """Questions that a person reads: the code of an answer, and the CSV that points are filled into."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from .term import Term
 # No vowels and no digits: neither words nor what a spreadsheet takes for a number.
 LETTERS = "bcdfghjkmnpqrstvwxyz"
 CODE_LENGTH = 8
+HEADING = 40  # characters of a rubric's row that stand above its column
 
 
 def code_of(term: Term, question: Question, submission: Submission) -> str:
@@ -24,8 +26,17 @@ def code_of(term: Term, question: Question, submission: Submission) -> str:
 
 def head_of(question: Question) -> list[str]:
     """Return the columns of the CSV of a question."""
-    rubric = (f"{points}: {for_what[:40].strip()}" for points, for_what in question.rubric)
+    rubric = (f"{points}: {cut(for_what)}" for points, for_what in question.rubric)
     return ["code", *rubric, "comment"]
+
+
+def cut(for_what: str) -> str:
+    """Cut what a row of a rubric asks for to the length of a heading, behind a whole word.
+
+    >>> cut("The cause is seen in the picture, and named with its place")
+    'The cause is seen in the picture, and'
+    """
+    return textwrap.shorten(for_what, HEADING, placeholder="", break_on_hyphens=False)
 
 
 def read_rows(path: Path, question: Question) -> dict[str, list[str]]:

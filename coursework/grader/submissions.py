@@ -13,11 +13,13 @@ from typing import Any
 LARGEST = 20_000_000  # bytes of a notebook
 COPY = re.compile(r"^(?P<stem>.*?) ?\((?P<number>\d+)\)$")
 # lovelaceada_LATE_12345_67890_spectra-1: the student's number in Canvas, and that of the file.
-CANVAS = re.compile(r"^(?P<name>[^_\sA-Z]+)_(?:LATE_)?(?P<number>\d+)_(?P<file>\d+)_.")
+CANVAS = re.compile(r"^(?P<name>[^_\sA-Z]+)_(?P<late>LATE_)?(?P<number>\d+)_(?P<file>\d+)_.")
 # Ada Lovelace_123456_assignsubmission_file_: a folder, or the start of a file's name.
 MOODLE = re.compile(r"^(?P<name>.+?)_(?P<number>\d+)_assignsubmission_file")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 LISTED = 3  # names in a note
+# The line of a released notebook that names its term, which may be called anything.
+TERM = re.compile(r"^(.+?) · \d+ points ·", re.MULTILINE)
 # A line for the notebook program rather than for Python.
 MAGIC = re.compile(r"^\s*[%!?]|^\s*\w+\?\s*$")
 
@@ -33,6 +35,7 @@ class Owner:
     student: str
     keys: tuple[str, ...] = ()
     order: int = 0
+    late: bool = False  # as Canvas marks it
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Submission:
     notes: list[str] = field(default_factory=list)
     keys: tuple[str, ...] = ()
     files: dict[str, Path] = field(default_factory=dict)  # beside it, by their place there
+    term: str | None = None  # that the notebook names
 
 
 def find_submissions(folder: str | Path) -> tuple[dict[str, list[Submission]], list[str]]:
@@ -60,6 +64,7 @@ def find_submissions(folder: str | Path) -> tuple[dict[str, list[Submission]], l
         owner = owners[path]
         each = read_submission(owner.student, path)
         each.keys = owner.keys
+        each.notes += ["marked late by Canvas"] if owner.late else []
         each.files = files_beside(path) if path.parent != folder else {}
         by_student.setdefault(owner.student, []).append(each)
     return dict(sorted(by_student.items())), notes
@@ -146,13 +151,13 @@ def owner(path: Path, folder: Path, *, canvas: bool = True) -> Owner:
     """Tell whose a file is by its folder, or by its name without the mark of a second download.
 
     >>> owner(Path("all/ada (2).ipynb"), Path("all"))
-    Owner(student='ada', keys=(), order=2)
+    Owner(student='ada', keys=(), order=2, late=False)
     >>> owner(Path("all/bob/x.ipynb"), Path("all")).student
     'bob'
     >>> owner(Path("all/lovelaceada_LATE_123_4567_spectra-1.ipynb"), Path("all"))
-    Owner(student='lovelaceada 123', keys=('canvas 123',), order=4567)
+    Owner(student='lovelaceada 123', keys=('canvas 123',), order=4567, late=True)
     >>> owner(Path("all/Ada Lovelace_123_assignsubmission_file_/x.ipynb"), Path("all"))
-    Owner(student='Ada Lovelace 123', keys=('participant 123', 'Ada Lovelace'), order=0)
+    Owner(student='Ada Lovelace 123', keys=('participant 123', 'Ada Lovelace'), order=0, late=False)
     """
     copied = COPY.match(path.stem)
     stem, copy = (copied["stem"], int(copied["number"])) if copied else (path.stem, 0)
@@ -162,8 +167,9 @@ def owner(path: Path, folder: Path, *, canvas: bool = True) -> Owner:
         keys = (f"participant {found['number']}", found["name"])
         return Owner(f"{found['name']} {found['number']}", keys, copy)
     if canvas and len(parts) == 1 and (found := CANVAS.match(name)):
-        number = found["number"]
-        return Owner(f"{found['name']} {number}", (f"canvas {number}",), int(found["file"]))
+        number, late = found["number"], bool(found["late"])
+        key = f"canvas {number}"
+        return Owner(f"{found['name']} {number}", (key,), int(found["file"]), late)
     return Owner(name, (), copy)
 
 
@@ -185,9 +191,20 @@ def read_submission(student: str, path: Path) -> Submission:
         submission.problem = "the file is not a Jupyter notebook"
         return submission
     submission.code = [without_magics(each["source"]) for each in cells if is_code(each)]
+    submission.term = term_of(cells)
     if not any(source.strip() for source in submission.code):
         submission.problem = "the notebook holds no code"
     return submission
+
+
+def term_of(cells: Sequence[dict[str, Any]]) -> str | None:
+    """Return the term that the text of a notebook names, None if it names none.
+
+    >>> term_of([{"cell_type": "markdown", "source": "Spring · B · 20 points · 2 hours"}])
+    'Spring · B'
+    """
+    found = (TERM.search(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return next((match[1].strip() for match in found if match), None)
 
 
 def read_cells(path: Path) -> list[dict[str, Any]]:

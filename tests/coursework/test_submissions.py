@@ -5,11 +5,13 @@ import os
 from pathlib import Path
 
 import handed_in
+import nbformat
 import pytest
-from grader.assignment import load
-from grader.grade import check_places, choose_all, grade_folder, guess_assignment
+from grader import release
+from grader.assignment import load, names
+from grader.grade import check_places, check_term, choose_all, grade_folder, guess_assignment
 from grader.submissions import WrongFolderError, find_submissions, owner, read_submission
-from grader.term import TermError, read_term
+from grader.term import Term, TermError, read_term
 
 
 def put(folder, name, *sources):
@@ -68,6 +70,17 @@ def test_of_several_files_the_newest_counts(tmp_path):
     found, _ = handed_in_by(tmp_path)
     assert found["ada 5"][-1] == "ada_LATE_5_1000_a-2.ipynb"
     assert found["bob"] == ["bob.ipynb", "bob (9).ipynb", "bob (10).ipynb"]
+
+
+def test_what_canvas_calls_late_is_noted_where_it_counts(tmp_path):
+    put(tmp_path, "ada_LATE_5_800_a.ipynb")
+    put(tmp_path, "bob_6_850_a.ipynb")
+    put(tmp_path, "eve_LATE_7_900_a.ipynb")
+    put(tmp_path, "eve_7_1000_a.ipynb")
+    found, _ = find_submissions(tmp_path)
+    chosen = {each.student: each.notes for each in choose_all(found, "spectra")}
+    assert chosen["ada 5"] == ["marked late by Canvas"] and chosen["bob 6"] == []
+    assert chosen["eve 7"] == ["2 files were handed in; eve_7_1000_a.ipynb was graded"]
 
 
 def test_strangers_are_left_out_and_told(tmp_path):
@@ -155,6 +168,60 @@ def test_two_assignments_in_equal_numbers_have_to_be_told(tmp_path):
     found, _ = find_submissions(tmp_path)
     with pytest.raises(WrongFolderError, match="say ASSIGNMENT="):
         guess_assignment([each for rivals in found.values() for each in rivals])
+
+
+# Which term
+
+SPRING = Term("Spring · B (2027)", "a secret of these tests")
+
+
+def hand_out(folder, name, term):
+    """Put the release of a term into a folder, or a notebook that names none."""
+    if term is None:
+        return put(folder, name, *SPECTRA)
+    path = folder / name
+    nbformat.write(release.release_notebook(load("spectra"), Term(term, SPRING.secret)), path)
+    return path
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("kind", [release.release_notebook, release.key_notebook])
+def test_a_notebook_names_its_term(tmp_path, name, kind):
+    path = tmp_path / "a.ipynb"
+    nbformat.write(kind(load(name), SPRING), path)
+    assert read_submission("a", path).term == SPRING.name
+    assert read_submission("a", put(tmp_path, "b.ipynb", "# x · 20 points · y")).term is None
+
+
+def test_another_term_is_refused_before_a_notebook_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("grader.grade.require_working", None)
+    (tmp_path / "in").mkdir()
+    for number, term in enumerate(("Autumn", "Autumn", None)):
+        hand_out(tmp_path / "in", f"{number}.ipynb", term)
+    message = r"of the term 'Autumn', and 'Spring · B \(2027\)' is graded"
+    with pytest.raises(WrongFolderError, match=message):
+        grade_folder(tmp_path / "in", SPRING, tmp_path / "out", trusted=True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("named", "noted"),
+    [
+        ({"ada": SPRING.name, "bob": "Autumn", "eve": None}, ["bob"]),
+        ({"ada": SPRING.name, "bob": SPRING.name}, []),
+        ({"ada": None, "bob": None}, []),
+    ],
+)
+def test_a_notebook_of_another_term_is_told_so(tmp_path, named, noted):
+    submissions = [
+        read_submission(student, hand_out(tmp_path, f"{student}.ipynb", term))
+        for student, term in named.items()
+    ]
+    notes = check_term(submissions, SPRING)
+    assert [each.student for each in submissions if each.notes] == noted
+    told = [note for each in submissions for note in each.notes]
+    assert told == ["this notebook is of the term 'Autumn'"] * len(noted)
+    assert notes == [f"1 of another term than '{SPRING.name}': bob"] * len(noted)
 
 
 # Places and terms
