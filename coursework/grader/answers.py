@@ -7,7 +7,8 @@ import base64
 import html
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -16,10 +17,14 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from PIL import Image
 
 from .assignment import Assignment, Question
+from .release import release_notebook
 from .submissions import Submission, as_text, is_code, read_cells
+from .term import Term
 
 Cell = dict[str, Any]
 NO_ANSWER = "(no answer found)"
+NO_LINE = "The answer line was not found; this is all of its section."
+BLANK = "Nothing stands below the answer line; this is what else its section holds."
 MARK = re.compile(r"^\*\*Answer ([\w-]+):\*\*", re.MULTILINE)
 PICTURES = 6  # of an answer
 ANSWER = 20_000  # characters of a cell of text
@@ -32,17 +37,94 @@ UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, SyntaxEr
               RecursionError, Image.DecompressionBombError)  # fmt: skip
 
 
-def answer_to(question: Question, assignment: Assignment, submission: Submission) -> str:
-    """Return a student's answer as HTML, with the code of its section and what that has shown."""
+@dataclass(frozen=True)
+class Answer:
+    """The HTML of an answer, empty if there is none, and whether its line was found."""
+
+    html: str = ""
+    has_line: bool = True
+
+
+def answer_to(
+    question: Question, assignment: Assignment, submission: Submission, given: Set[str]
+) -> Answer:
+    """Return a student's answer, with the code of its section and what that has shown.
+
+    Where it does not stand below its line, the section is shown, if the student wrote any of it.
+    """
     if submission.path is None or submission.problem:
-        return f"<p>{NO_ANSWER}</p>"
-    cells = read_cells(submission.path)
-    for number, cell in enumerate(cells):
-        if not is_code(cell) and question.name in MARK.findall(cell["source"]):
-            told = render_section(cells, number, question, headings_of(assignment))
-            if told:
-                return told
-    return f"<p>{NO_ANSWER}</p>"
+        return Answer()
+    cells, headings = read_cells(submission.path), headings_of(assignment)
+    marked = [number for number, cell in enumerate(cells) if has_mark(cell, question)]
+    for number in marked:
+        if told := render_section(cells, number, question, headings):
+            return Answer(told)
+    pieces = cut_cells(cells, headings)
+    if marked:
+        section, flag = around_line(pieces, question, headings), BLANK
+    else:
+        section, flag = under_heading(pieces, question, assignment), NO_LINE
+    if not any(is_own(cell, given) for cell in section):
+        return Answer(has_line=bool(marked))
+    return Answer(f"<p><strong>{flag}</strong></p>{render_cells(section)}", bool(marked))
+
+
+def given_lines(assignment: Assignment, term: Term) -> set[str]:
+    """Return the lines that students are given, which are no answer."""
+    cells = release_notebook(assignment, term).cells
+    return {line.strip() for cell in cells for line in cell["source"].splitlines()}
+
+
+def has_mark(cell: Cell, question: Question) -> bool:
+    """Tell whether the line of a question stands in a cell."""
+    return not is_code(cell) and question.name in MARK.findall(cell["source"])
+
+
+def cut_cells(cells: Sequence[Cell], headings: Set[str]) -> list[Cell]:
+    """Cut cells of text before each heading of the assignment and each line of an answer."""
+    pieces: list[Cell] = []
+    for cell in cells:
+        if is_code(cell):
+            pieces.append(cell)
+            continue
+        pieces.append({**cell, "source": ""})
+        for line in cell["source"].splitlines(keepends=True):
+            if line.strip() in headings or MARK.match(line):
+                pieces.append({**cell, "source": ""})
+            pieces[-1]["source"] += line
+    return pieces
+
+
+def around_line(pieces: Sequence[Cell], question: Question, headings: Set[str]) -> Sequence[Cell]:
+    """Return what stands around the line of an answer and belongs to no other."""
+    number = next(n for n, piece in enumerate(pieces) if has_mark(piece, question))
+    before = (n for n in range(number - 1, -1, -1) if ends_section(pieces[n], headings))
+    start = next(before, number)
+    if not has_heading(pieces[start], headings):
+        start = number  # what stands before it belongs to another answer
+    later = range(number + 1, len(pieces))
+    end = next((n for n in later if ends_section(pieces[n], headings)), len(pieces))
+    return pieces[start:end]
+
+
+def under_heading(
+    pieces: Sequence[Cell], question: Question, assignment: Assignment
+) -> Sequence[Cell]:
+    """Return the section of a question; if its heading is gone too, what it was overwritten in."""
+    above = assignment.source.partition(f"**Answer {question.name}:**")[0]
+    for heading in reversed(re.findall(r"^##+ .*", above, re.MULTILINE)):
+        starts = (n for n, piece in enumerate(pieces) if has_heading(piece, {heading.strip()}))
+        if (start := next(starts, None)) is not None:
+            later, headings = range(start + 1, len(pieces)), headings_of(assignment)
+            end = next((n for n in later if has_heading(pieces[n], headings)), len(pieces))
+            return pieces[start:end]
+    return []
+
+
+def is_own(cell: Cell, given: Set[str]) -> bool:
+    """Tell whether a cell shows anything that students are not given."""
+    own = any(line.strip() not in given for line in cell["source"].splitlines() if line.strip())
+    return own and (not is_code(cell) or bool(render_outputs(cell, iter(range(PICTURES)))))
 
 
 def headings_of(assignment: Assignment) -> set[str]:
@@ -51,7 +133,7 @@ def headings_of(assignment: Assignment) -> set[str]:
 
 
 def render_section(
-    cells: Sequence[Cell], number: int, question: Question, headings: set[str]
+    cells: Sequence[Cell], number: int, question: Question, headings: Set[str]
 ) -> str:
     """Render what follows the mark in its section, and all code of the section; '' if no text."""
     start = next((n for n in range(number, 0, -1) if has_heading(cells[n], headings)), 0)
@@ -63,20 +145,23 @@ def render_section(
         return ""
     budget = iter(range(PICTURES))
     before = [render_code(cell, budget) for cell in cells[start:number] if is_code(cell)]
-    after = [
-        render_code(cell, budget) if is_code(cell) else render_text(cell)
-        for cell in cells[number + 1 : end]
-    ]
-    return "".join([*before, render_text(first), *after])
+    return "".join([*before, render_text(first), render_cells(cells[number + 1 : end], budget)])
 
 
-def has_heading(cell: Cell, headings: set[str]) -> bool:
+def render_cells(cells: Sequence[Cell], budget: Iterator[int] | None = None) -> str:
+    """Render cells of text and of code, with as many pictures as are left."""
+    budget = budget or iter(range(PICTURES))
+    told = (render_code(cell, budget) if is_code(cell) else render_text(cell) for cell in cells)
+    return "".join(told)
+
+
+def has_heading(cell: Cell, headings: Set[str]) -> bool:
     """Tell whether a section of the assignment begins in a cell."""
     lines = [] if is_code(cell) else cell["source"].splitlines()
     return any(line.strip() in headings for line in lines)
 
 
-def ends_section(cell: Cell, headings: set[str]) -> bool:
+def ends_section(cell: Cell, headings: Set[str]) -> bool:
     """Tell whether a cell belongs to the next question."""
     return not is_code(cell) and (has_heading(cell, headings) or bool(MARK.search(cell["source"])))
 
@@ -146,10 +231,19 @@ def picture(uri: str, said: str) -> str:
 
 def render_code(cell: Cell, budget: Iterator[int]) -> str:
     """Render a cell of code, folded, and what it has shown."""
-    outputs = cell.get("outputs")
-    shown = [render_output(each, budget) for each in outputs] if isinstance(outputs, list) else []
     code = html.escape(cell["source"][:TEXT])
-    return f"<details><summary>code</summary><pre>{code}</pre></details>" + "".join(shown)
+    folded = f"<details><summary>code</summary><pre>{code}</pre></details>"
+    return folded + render_outputs(cell, budget)
+
+
+def render_outputs(cell: Cell, budget: Iterator[int]) -> str:
+    """Render what a cell of code has shown."""
+    outputs = cell.get("outputs")
+    return (
+        "".join(render_output(each, budget) for each in outputs)
+        if isinstance(outputs, list)
+        else ""
+    )
 
 
 def render_output(output: Any, budget: Iterator[int]) -> str:

@@ -60,14 +60,16 @@ def grade_folder(
     # Each waits for a process of its own, so threads suffice.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         graded = list(tqdm(pool.map(mark, submissions), total=len(submissions), unit="notebook"))
-    read = write_reports(target, chosen, term, graded)
+    read, lost = write_reports(target, chosen, term, graded)
+    notes += lost
     if roster:
         totals = {each.student: report.total_of(each.student, m, read) for each, m, _ in graded}
         exports.fill_column(roster, target / "filled.csv", totals, rows)
         notes += exports.tell_unmatched(roster, submissions, rows)
-    if unread := report.count_unread(chosen, graded, read):
+    if unread := report.list_unread(chosen, graded, read):
         notes.append(
-            f"{unread} of {len(graded)} students: not all answers are read, totals will rise"
+            f"{len(unread)} of {len(graded)} students: not all answers are read, totals will rise: "
+            f"{list_some(unread)}"
         )
     return chosen, graded, notes
 
@@ -120,24 +122,24 @@ def check_places(folder: Path, target: Path, assignment: str | None) -> None:
 
 def write_reports(
     target: Path, assignment: Assignment, term: Term, graded: Sequence[Graded]
-) -> Read:
-    """Write all pages and tables; return the points that a person has filled in, which count."""
+) -> tuple[Read, list[str]]:
+    """Write all pages and tables; return what a person has given, which counts, and notes."""
     submissions = [submission for submission, _, _ in graded]
-    report.write_questions(target / "questions", assignment, term, graded)
+    notes = report.write_questions(target / "questions", assignment, term, graded)
     read = questions.read_questions(target / "questions", assignment, term, submissions)
     for submission, marks, errors in graded:
         row = submission, marks, errors
         report.write_feedback(target / "feedback", assignment, term, row, read)
         given = [
-            (question.title, points, question.points, comment)
+            (question.title, reading.points, question.points, reading.comment)
             for question in assignment.questions
-            for points, comment in filter(None, [read[question.name].get(submission.student)])
+            for reading in filter(None, [read[question.name].get(submission.student)])
         ]
         place = target / "gradescope" / report.file_name(submission.student)
         tables.write_whole(place / "results.json", exports.gradescope_results(marks, given))
     report.write_grades(target / "grades.csv", assignment, graded, read)
     report.write_class_report(target / "class.html", assignment, term, graded, read)
-    return read
+    return read, notes
 
 
 def functions_of() -> dict[str, list[str]]:

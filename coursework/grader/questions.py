@@ -1,7 +1,8 @@
 """Questions that a person reads: the code of an answer, and the CSV that points are filled into."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import tables
@@ -12,7 +13,21 @@ from .term import Term
 # No vowels and no digits: neither words nor what a spreadsheet takes for a number.
 LETTERS = "bcdfghjkmnpqrstvwxyz"
 CODE_LENGTH = 8
+NO_ANSWER = "no answer found"  # the comment of rows that nobody needs to read
 HEADING = 40  # characters of a rubric's row that stand above its column
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a person has given for an answer: points for each row of the rubric, and a comment."""
+
+    rows: tuple[float, ...]
+    comment: str
+
+    @property
+    def points(self) -> float:
+        """The sum of the rows."""
+        return tidy(sum(self.rows))
 
 
 def code_of(term: Term, question: Question, submission: Submission) -> str:
@@ -46,7 +61,7 @@ def read_rows(path: Path, question: Question) -> dict[str, list[str]]:
     head, rows, _ = tables.read_table(path, ["code"])
     expected, rows = head_of(question), [row for row in rows if any(row)]
     if [cell.strip() for cell in head] != expected:
-        if not any(any(row[1:]) for row in rows):
+        if not any(is_filled(row[1:]) for row in rows):
             return {}
         raise tables.TableError(
             f"{path} is filled in, under other columns than the rubric has now: expected "
@@ -61,16 +76,27 @@ def read_rows(path: Path, question: Question) -> dict[str, list[str]]:
     return found
 
 
-def read_points(path: Path, question: Question) -> dict[str, tuple[float | None, str]]:
-    """Return points and comment by code, points None where cells are left empty."""
-    found = {}
+def is_filled(cells: Sequence[str]) -> bool:
+    """Tell whether a person has written into a row.
+
+    >>> is_filled(["0", "0", "no answer found"]), is_filled(["0", "0", ""]), is_filled(["", "", ""])
+    (False, True, False)
+    """
+    points, comment = {cell.strip() for cell in cells[:-1]}, cells[-1:]
+    prefilled = points == {"0"} and comment[0].strip() == NO_ANSWER
+    return any(cells) and not prefilled
+
+
+def read_points(path: Path, question: Question) -> dict[str, Reading | None]:
+    """Return what is given by code, None where cells are left empty."""
+    found: dict[str, Reading | None] = {}
     for code, (*cells, comment) in read_rows(path, question).items():
         pairs = zip(cells, question.rubric, strict=True)
         told = [as_points(cell, most, f"{path}, {code}") for cell, (most, _) in pairs]
         # An empty cell is one that nobody has read yet, which is not 0.
-        given = [points for points in told if points is not None]
-        total = tidy(sum(given)) if len(given) == len(told) else None
-        found[code] = (total, comment.strip())
+        given = [tidy(points) for points in told if points is not None]
+        whole = len(given) == len(told)
+        found[code] = Reading(tuple(given), comment.strip()) if whole else None
     return found
 
 
@@ -99,16 +125,16 @@ def tidy(points: float) -> float:
 
 def read_questions(
     folder: Path, assignment: Assignment, term: Term, submissions: Sequence[Submission]
-) -> dict[str, dict[str, tuple[float, str]]]:
-    """Return what a person has filled in: of each question, points and comment by student."""
+) -> dict[str, dict[str, Reading]]:
+    """Return what a person has filled in, of each question by student."""
     read = {}
     for question in assignment.questions:
         filled = read_points(folder / f"{question.name}.csv", question)
         codes = {code_of(term, question, each): each.student for each in submissions}
         read[question.name] = {
-            codes[code]: (points, comment)
-            for code, (points, comment) in filled.items()
-            if code in codes and points is not None
+            codes[code]: reading
+            for code, reading in filled.items()
+            if code in codes and reading is not None
         }
     return read
 
@@ -122,7 +148,7 @@ def check_questions(
         path = folder / f"{question.name}.csv"
         rows, points = read_rows(path, question), read_points(path, question)
         codes = {code_of(term, question, each) for each in submissions}
-        filled = {code for code, cells in rows.items() if any(cells)}
+        filled = {code for code, cells in rows.items() if is_filled(cells)}
         if filled and not codes & set(rows):
             raise tables.TableError(
                 f"{path} is filled in, and none of its codes is of this class in this term: was "
@@ -130,18 +156,25 @@ def check_questions(
             )
         if strangers := filled - codes:
             notes.append(f"{path}: filled rows of nobody in the folder, kept: {len(strangers)}")
-        if partly := [code for code in filled & codes if points[code][0] is None]:
+        if partly := [code for code in filled & codes if points[code] is None]:
             notes.append(
                 f"{path}: rows partly filled in, not counted (a blank is no 0): {len(partly)}"
             )
     return notes
 
 
-def fill_up(path: Path, question: Question, codes: Sequence[str]) -> None:
-    """Write the CSV of a question; what a person has written into it stays."""
-    kept, head = read_rows(path, question), head_of(question)
-    blank = [""] * (len(head) - 1)
+def fill_up(path: Path, question: Question, codes: Sequence[str], without: Set[str]) -> None:
+    """Write the CSV of a question; what a person has written into it stays.
+
+    The rows of those without an answer get 0 throughout, so that nobody need type it.
+    """
+    read = read_rows(path, question)
     # A filled row of somebody whose file is gone today stays too.
-    gone = [code for code, cells in kept.items() if code not in codes and any(cells)]
-    rows = [[code, *kept.get(code, blank)] for code in (*codes, *gone)]
-    tables.write_table(path, [head, *rows])
+    kept = {code: cells for code, cells in read.items() if is_filled(cells)}
+    gone = [code for code in kept if code not in codes]
+    blank = [""] * (len(question.rubric) + 1)
+    nothing = ["0"] * len(question.rubric) + [NO_ANSWER]
+    rows = [
+        [code, *kept.get(code, nothing if code in without else blank)] for code in (*codes, *gone)
+    ]
+    tables.write_table(path, [head_of(question), *rows])

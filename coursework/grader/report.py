@@ -12,17 +12,18 @@ import jinja2
 from markupsafe import Markup, escape
 
 from . import answers, questions, tables
-from .assignment import Assignment
+from .assignment import Assignment, Question
 from .marks import Mark
 from .program import Program
+from .questions import Reading
 from .submissions import Submission
 from .task import Task
 from .term import Term
 
 # A submission, its marks, and the cells that stopped, with why.
 Graded = tuple[Submission, Sequence[Mark], Mapping[int, str]]
-# Points and comment that a person has given, by question and student.
-Read = Mapping[str, Mapping[str, tuple[float, str]]]
+# What a person has given, by question and student.
+Read = Mapping[str, Mapping[str, Reading]]
 
 # Students' texts go through it, so it escapes all of them.
 PAGES = jinja2.Environment(
@@ -76,16 +77,23 @@ def title_of(assignment: Assignment) -> str:
 
 def total_of(student: str, marks: Sequence[Mark], read: Read) -> float:
     """Add the points for functions and those that a person has given."""
-    given = [of[student][0] for of in read.values() if student in of]
+    given = [of[student].points for of in read.values() if student in of]
     return questions.tidy(sum(mark.points for mark in marks) + sum(given))
 
 
-def count_unread(assignment: Assignment, graded: Sequence[Graded], read: Read) -> int:
-    """Count the students of whom an answer is still to be read."""
-    return sum(
-        any(submission.student not in read[question.name] for question in assignment.questions)
-        for submission, _, _ in graded
-    )
+def list_unread(assignment: Assignment, graded: Sequence[Graded], read: Read) -> list[str]:
+    """List the students of whom an answer is still to be read."""
+    students = [submission.student for submission, _, _ in graded]
+    return [
+        student
+        for student in students
+        if any(student not in read[question.name] for question in assignment.questions)
+    ]
+
+
+def gradable(graded: Sequence[Graded]) -> list[Graded]:
+    """Leave out what could not be graded, which tells nothing of what a class has understood."""
+    return [row for row in graded if not row[0].problem]
 
 
 def write_grades(path: Path, assignment: Assignment, graded: Sequence[Graded], read: Read) -> None:
@@ -96,7 +104,8 @@ def write_grades(path: Path, assignment: Assignment, graded: Sequence[Graded], r
     for submission, marks, _ in graded:
         student = submission.student
         points = [mark.points for mark in marks]
-        given = [read[name].get(student, ("", ""))[0] for name in asked]
+        readings = [read[name].get(student) for name in asked]
+        given = [each.points if each else "" for each in readings]
         total = total_of(student, marks, read)
         note = "; ".join(filter(None, [submission.problem, *submission.notes]))
         rows.append([student, *points, *given, total, note])
@@ -109,25 +118,27 @@ def write_feedback(
     """Write what one student is told."""
     submission, marks, cell_errors = row
     student = submission.student
-    given = [(each, *read[each.name].get(student, (None, ""))) for each in assignment.questions]
+    given = [(each, read[each.name].get(student)) for each in assignment.questions]
     write_page(
         folder / f"{file_name(student)}.html",
         "feedback",
         title=title_of(assignment),
         term=term.name,
         submission=submission,
-        marks=marks,
+        # What is wrong with the whole is said once.
+        marks=[mark for mark in marks if mark.message != submission.problem],
         given=given,
         total=total_of(student, marks, read),
         of=sum(mark.of for mark in marks),
-        left=sum(question.points for question, points, _ in given if points is None),
+        left=sum(question.points for question, reading in given if reading is None),
         cell_errors=sorted(cell_errors.items()),
     )
 
 
 def count_messages(task: Task | Program, graded: Sequence[Graded]) -> list[tuple[str, str, int]]:
     """Count what was seen of a task; return (what, message, how many), the most common first."""
-    marks = [mark for _, marks, _ in graded for mark in marks if mark.task == task.name]
+    every = [mark for _, marks, _ in gradable(graded) for mark in marks]
+    marks = [mark for mark in every if mark.task == task.name]
     counts = Counter(mark.misconception or (RIGHT if mark.points else OTHER) for mark in marks)
     messages = {mark.misconception: mark.message for mark in marks if mark.misconception}
     others = Counter(mark.message for mark in marks if not (mark.misconception or mark.points))
@@ -146,7 +157,8 @@ def write_class_report(
         "class",
         title=title_of(assignment),
         term=term.name,
-        graded=graded,
+        handed_in=len(graded),
+        graded=len(gradable(graded)),
         mean=mean_points(graded),
         of=sum(part.points for part in assignment.parts),
         problems=[(each.student, each.problem) for each, _, _ in graded if each.problem],
@@ -156,32 +168,53 @@ def write_class_report(
 
 
 def mean_points(graded: Sequence[Graded]) -> float:
-    """Return the mean of the points for functions."""
-    return sum(mark.points for _, marks, _ in graded for mark in marks) / max(1, len(graded))
+    """Return the mean of the points for functions, over what could be graded."""
+    able = gradable(graded)
+    return sum(mark.points for _, marks, _ in able for mark in marks) / max(1, len(able))
 
 
 def write_questions(
     folder: Path, assignment: Assignment, term: Term, graded: Sequence[Graded]
-) -> None:
-    """Write a page of anonymous answers a question, and a CSV to fill in beside it."""
+) -> list[str]:
+    """Write a page of answers a question, and a CSV beside it; note whose line was not found."""
+    given = answers.given_lines(assignment, term)
+    notes = []
     for question in assignment.questions:
-        coded = sorted(
-            ((questions.code_of(term, question, each), each) for each, _, _ in graded),
-            key=lambda pair: pair[0],
-        )
-        told = [
-            (code, Markup(answers.answer_to(question, assignment, each))) for code, each in coded
-        ]
-        write_page(
-            folder / f"{question.name}.html",
-            "question",
-            title=title_of(assignment),
-            term=term.name,
-            question=question,
-            answers=told,
-            mathjax=MATHJAX,
-        )
-        questions.fill_up(folder / f"{question.name}.csv", question, [code for code, _ in coded])
+        told = {
+            questions.code_of(term, question, each): answers.answer_to(
+                question, assignment, each, given
+            )
+            for each, _, _ in graded
+        }
+        write_question(folder, assignment, term, question, dict(sorted(told.items())))
+        if lost := sum(not answer.has_line for answer in told.values()):
+            notes.append(
+                f"{question.title}: {lost} of {len(told)} answer lines were not found; what those "
+                "students wrote in its section is shown in their place"
+            )
     # The program that sets formulas stands beside the pages, which then need no network.
     mathjax = files("sphinx-mathjax-offline") / "static" / MATHJAX
     tables.write_whole(folder / MATHJAX, mathjax.read_text(encoding="utf-8"))
+    return notes
+
+
+def write_question(
+    folder: Path,
+    assignment: Assignment,
+    term: Term,
+    question: Question,
+    told: Mapping[str, answers.Answer],
+) -> None:
+    """Write the page of anonymous answers to a question, by code, and the CSV to fill in."""
+    nothing = f"<p>{answers.NO_ANSWER}</p>"
+    write_page(
+        folder / f"{question.name}.html",
+        "question",
+        title=title_of(assignment),
+        term=term.name,
+        question=question,
+        answers=[(code, Markup(answer.html or nothing)) for code, answer in told.items()],
+        mathjax=MATHJAX,
+    )
+    without = {code for code, answer in told.items() if not answer.html}
+    questions.fill_up(folder / f"{question.name}.csv", question, list(told), without)

@@ -232,12 +232,12 @@ def test_marks_are_told_in_every_format(graded):
     folder, marks, *_ = graded
     rows = (folder / "grades.csv").read_text("utf-8").splitlines()
     assert rows[0] == "student,power,radial,exponent,interval,off-the-law,total,note"
-    assert "ada,4,5,4,3,,16,2 files were handed in; ada (1).ipynb was graded" in rows
-    assert "tests-deleted,4,5,4,3,,16," in rows
+    assert "ada,4,5,4,3,0,16,2 files were handed in; ada (1).ipynb was graded" in rows
+    assert "tests-deleted,4,5,4,3,0,16," in rows
     results = json.loads((folder / "gradescope" / "ada" / "results.json").read_text("utf-8"))
-    assert results["score"] == 16 and len(results["tests"]) == 4
+    assert results["score"] == 16 and len(results["tests"]) == 5
     page = (folder / "feedback" / "forgot-one.html").read_text("utf-8")
-    assert "<strong>13</strong> of 16 points so far" in page
+    assert "<strong>13</strong> of 20 points" in page and "no answer found" in page
     assert "there is no function interval" in page
     assert "</thead>" in (folder / "class.html").read_text("utf-8")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import handed_in
 import pytest
-from grader import answers, exports, questions, report, tables
+from grader import answers, exports, questions, release, report, tables
 from grader.__main__ import main, summarise
 from grader.assignment import load, names
 from grader.grade import write_reports
@@ -30,12 +30,21 @@ def assignment():
 
 
 @pytest.fixture
-def write(tmp_path, term, assignment):
-    """Write the reports of students who all have full marks for functions."""
+def answered(tmp_path):
+    """A notebook with an answer."""
+    path = tmp_path / "in" / "answered.ipynb"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"cells": [text(ANSWER + "Yes.")]}), "utf-8")
+    return path
+
+
+@pytest.fixture
+def write(tmp_path, term, assignment, answered):
+    """Write the reports of students who all have full marks for functions, and an answer."""
     marks = [Mark(task.name, task.points, task.points, "") for task in assignment.tasks]
 
-    def write(*students, term=term):
-        graded = [(Submission(name, None), marks, {}) for name in students]
+    def write(*students, term=term, path=answered):
+        graded = [(Submission(name, path), marks, {}) for name in students]
         questions.check_questions(
             tmp_path / "questions", assignment, term, [each for each, _, _ in graded]
         )
@@ -94,6 +103,60 @@ def test_students_come_and_go_and_what_is_filled_in_stays(tmp_path, write, table
     assert f"{code('bob')},0,0,0,0,all lost" in table.read_text("utf-8").splitlines()
     write("ada", "bob", "eve")
     assert grades(tmp_path)["bob"] == ("0", "16")
+
+
+def test_a_student_reads_which_row_of_the_rubric_was_lost(tmp_path, write, table, code):
+    write("ada", "bob")
+    fill(table, f'{code("ada")},1,0,1,"0,5",see row 2')
+    write("ada", "bob")
+    page, other = (
+        re.sub(r"\s+", " ", (tmp_path / "feedback" / f"{name}.html").read_text("utf-8"))
+        for name in ("ada", "bob")
+    )
+    rows = re.findall(r'class="row">[^<]+</th> <td class="number">([\d.]+) of 1<', page)
+    assert rows == ["1", "0", "1", "0.5"] and "2.5 of 4" in page
+    assert 'class="row"' not in other and "Not read yet." in other
+
+
+def test_a_row_without_an_answer_is_filled_in_until_there_is_one(
+    tmp_path, write, table, code, answered, term
+):
+    nobody = tmp_path / "in" / "nothing.ipynb"
+    nobody.write_text(json.dumps({"cells": [text(ANSWER)]}), "utf-8")
+    write("ada", path=nobody)
+    assert table.read_text("utf-8").splitlines()[1] == f"{code('ada')},0,0,0,0,no answer found"
+    assert grades(tmp_path) == {"ada": ("0", "16")}
+    write("ada", path=answered)
+    assert table.read_text("utf-8").splitlines()[1] == f"{code('ada')},,,,,"
+    assert grades(tmp_path) == {"ada": ("", "16")}
+
+
+@pytest.mark.parametrize("cells", ["0,0,0,1,no answer found", "0,0,0,0,seen on paper", "0,0,0,0,"])
+def test_a_row_that_a_person_has_changed_stays(tmp_path, write, table, code, cells):
+    nobody = tmp_path / "in" / "nothing.ipynb"
+    nobody.write_text(json.dumps({"cells": [text(ANSWER)]}), "utf-8")
+    write("ada", path=nobody)
+    fill(table, f"{code('ada')},{cells}")
+    write("ada", path=nobody)
+    write("ada")
+    assert f"{code('ada')},{cells}" in table.read_text("utf-8").splitlines()
+
+
+def test_rows_that_nobody_has_written_into_stop_no_other_secret(tmp_path, write, table, code):
+    nobody = tmp_path / "in" / "nothing.ipynb"
+    nobody.write_text(json.dumps({"cells": [text(ANSWER)]}), "utf-8")
+    write("ada", path=nobody)
+    write("ada", path=nobody, term=Term("Test term", "another secret for these tests"))
+    assert code("ada") not in table.read_text("utf-8")
+
+
+def test_headings_end_in_a_whole_word():
+    for question in (each for name in names() for each in load(name).questions):
+        for told, (points, for_what) in zip(
+            questions.head_of(question)[1:-1], question.rubric, strict=True
+        ):
+            kept = told.removeprefix(f"{points}: ")
+            assert 0 < len(kept) <= 40 and f"{for_what} ".startswith(f"{kept} ")
 
 
 def test_a_row_that_is_filled_of_somebody_gone_is_told(write, table, code, tmp_path, term,
@@ -355,11 +418,18 @@ Image.new("RGB", (4, 4)).save(PNG, "PNG")
 PNG = base64.b64encode(PNG.getvalue()).decode()
 
 
-def read_answer(tmp_path, assignment, *cells):
-    """Return what a person reads of a notebook of these cells."""
+def find_answer(tmp_path, assignment, *cells, question=0):
+    """Return the answer that a notebook of these cells holds."""
     path = tmp_path / "secret-name.ipynb"
     path.write_text(json.dumps({"cells": list(cells)}), "utf-8")
-    return answers.answer_to(assignment.questions[0], assignment, Submission("ada", path))
+    given = answers.given_lines(assignment, Term("T", "a secret of these tests"))
+    asked = assignment.questions[question]
+    return answers.answer_to(asked, assignment, Submission("ada", path), given)
+
+
+def read_answer(tmp_path, assignment, *cells):
+    """Return what a person reads of a notebook of these cells."""
+    return find_answer(tmp_path, assignment, *cells).html or answers.NO_ANSWER
 
 
 def text(source, **more):
@@ -404,6 +474,95 @@ def test_an_answer_is_read_with_its_figures_and_numbers(tmp_path, assignment):
     for hidden in ("of_task_4", "after()", "Answer of-another", "/opt/ada", "Do it.", "<Figure>"):
         assert hidden not in told
     assert "secret-name" not in told and "x.org" not in told
+
+
+HEADING = "## Task 5: a photograph off the law (4 points, read by a person)"
+
+
+@pytest.fixture
+def handed_out(assignment, term):
+    """The cells of the notebook that students get, each with something that it has shown."""
+    cells = release.release_notebook(assignment, term).cells
+    number = {"output_type": "stream", "name": "stdout", "text": "camera: 2.0"}
+    return [
+        {"cell_type": cell.cell_type, "source": cell.source}
+        | ({"outputs": [number]} if cell.cell_type == "code" else {})
+        for cell in cells
+    ]
+
+
+def rewrite(cells, old, new):
+    """Change the cells of text."""
+    assert any(old in cell["source"] for cell in cells)
+    return [
+        cell | {"source": cell["source"].replace(old, new)} if "outputs" not in cell else cell
+        for cell in cells
+    ]
+
+
+def test_what_is_handed_out_is_no_answer(tmp_path, assignment, handed_out):
+    assert find_answer(tmp_path, assignment, *handed_out) == answers.Answer()
+    gone = rewrite(handed_out, ANSWER.strip(), "")
+    assert find_answer(tmp_path, assignment, *gone) == answers.Answer(has_line=False)
+
+
+@pytest.mark.parametrize("line", ["", "Answer off-the-law: ", "**My answer:** "])
+def test_an_answer_whose_line_is_gone_is_read_with_its_section(
+    tmp_path, assignment, handed_out, line
+):
+    cells = rewrite(handed_out, ANSWER.strip(), line + "The bricks do it.")
+    told = find_answer(tmp_path, assignment, *cells)
+    assert answers.NO_LINE in told.html and not told.has_line
+    assert "The bricks do it." in told.html and "Choose a photograph" in told.html
+    assert "def interval" not in told.html, "the section before is another's"
+
+
+def test_an_answer_whose_heading_is_gone_too_is_read(tmp_path, assignment, handed_out):
+    cells = rewrite(handed_out, ANSWER.strip(), "The bricks do it.")
+    told = find_answer(tmp_path, assignment, *rewrite(cells, HEADING, ""))
+    assert answers.NO_LINE in told.html and "The bricks do it." in told.html
+    assert "def power" not in told.html
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_an_answer_that_does_not_stand_below_its_line_is_read(
+    tmp_path, assignment, handed_out, above
+):
+    own = text("The bricks.") if above else drawn("mine()", {"data": {"image/png": PNG}})
+    place = next(n for n, cell in enumerate(handed_out) if ANSWER.strip() in cell["source"])
+    cells = [*handed_out[: place + (not above)], own, *handed_out[place + (not above) :]]
+    told = find_answer(tmp_path, assignment, *cells)
+    assert answers.BLANK in told.html and told.has_line
+    assert ("The bricks." if above else PNG) in told.html
+
+
+def test_code_that_shows_nothing_is_no_answer(tmp_path, assignment, handed_out):
+    cells = [*handed_out, drawn("mine()")]
+    assert find_answer(tmp_path, assignment, *cells) == answers.Answer()
+
+
+def test_an_empty_answer_is_not_filled_with_its_neighbours(tmp_path):
+    capstone = load("capstone")
+    names = [each.name for each in capstone.questions]
+    marks = "**Answer question:** Of mine.\n\n**Answer method:**\n\n**Answer result:** Of mine."
+    cell = text("## Step 5: report (20 points, read by a person)\n" + marks)
+    told = {
+        name: find_answer(tmp_path, capstone, cell, question=names.index(name))
+        for name in ("question", "method", "result", "control")
+    }
+    assert told["method"] == answers.Answer()
+    assert all("Of mine." in told[name].html for name in ("question", "result"))
+    assert answers.NO_LINE in told["control"].html
+
+
+def test_answer_lines_that_are_not_found_are_counted(tmp_path, assignment, term, answered):
+    path = tmp_path / "in" / "changed.ipynb"
+    path.write_text(json.dumps({"cells": [text(f"{HEADING}\n\nBricks.")]}), "utf-8")
+    rows = [(Submission(name, each), [], {}) for name, each in (("ada", answered), ("bob", path))]
+    assert write_reports(tmp_path, assignment, term, rows[:1])[1] == []
+    (note,) = write_reports(tmp_path, assignment, term, rows)[1]
+    assert note.startswith("A photograph off the law: 1 of 2 answer lines were not found")
+    assert "Bricks." in (tmp_path / "questions" / "off-the-law.html").read_text("utf-8")
 
 
 HOSTILE = [
@@ -483,28 +642,53 @@ def test_a_message_is_plain_text():
     assert [message for message in messages if message.count("`") % 2] == []
 
 
-def test_the_class_report_tells_shares_with_their_messages(tmp_path, assignment, term):
+def test_the_class_report_tells_shares_of_what_could_be_graded(
+    tmp_path, assignment, term, answered
+):
     first, *others = assignment.tasks
     rest = [Mark(task.name, task.points, task.points, "") for task in others]
     one = Mark(first.name, 0, 4, "Half of the power is lost.", "half")
     other = Mark(first.name, 0, 4, "It stopped: no.")
     right = Mark(first.name, 4, 4, "")
     every = [
-        (Submission(str(n), None), [m, *rest], {}) for n, m in enumerate((one, one, other, right))
+        (Submission(str(n), answered), [m, *rest], {})
+        for n, m in enumerate((one, one, other, right))
     ]
-    every[2][0].problem = "the file is not a Jupyter notebook"
+    why = "the file is not a Jupyter notebook"
+    nothing = [Mark(task.name, 0, task.points, why) for task in assignment.tasks]
+    every.append((Submission("4", answered, problem=why), nothing, {}))
     write_reports(tmp_path, assignment, term, every)
     page = re.sub(r"\s+", " ", (tmp_path / "class.html").read_text("utf-8"))
-    assert "<strong>4</strong> handed in; mean <strong>13.0</strong> of 16" in page
+    assert "<strong>4</strong> of 5 graded; mean <strong>13.0</strong> of 16" in page
     assert re.search(r"half<br><span[^>]*>Half of the power is lost\.</span></th> "
                      r'<td class="number">2</td><td class="number">50 %', page)  # fmt: skip
     assert "Most often: It stopped: no." in page
-    assert "A photograph off the law</a>: 0 of 4 answers are read" in page
-    assert "not a Jupyter notebook" in page
+    assert "A photograph off the law</a>: 1 of 5 answers are read" in page
+    assert page.count("not a Jupyter notebook") == 1
     told = list(summarise(assignment, every, tmp_path))
-    assert told[0] == "spectra: 4 graded, mean 13.0 of 16 points for functions"
-    assert told[1].startswith("1 could not be graded: 2 (the file")
-    assert f"half in {first.name}, 2 of 4: Half of the power is lost." in told[2]
+    assert "mean 13.0 of 16 points for functions" in told[0]
+    assert told[1].startswith("1 could not be graded: 4 (the file")
+    assert f"half in {first.name}, 2 of" in told[2] and "Half of the power is lost." in told[2]
+
+
+def test_what_could_not_be_graded_is_told_once(tmp_path, assignment, term, answered):
+    why = "the notebook holds no code"
+    marks = [Mark(task.name, 0, task.points, why) for task in assignment.tasks]
+    rows = [(Submission(name, answered, problem=told), marks, {})
+            for name, told in (("ada", why), ("bob", None))]  # fmt: skip
+    write_reports(tmp_path, assignment, term, rows)
+    page, other = ((tmp_path / "feedback" / f"{name}.html").read_text("utf-8")
+                   for name in ("ada", "bob"))  # fmt: skip
+    assert f"could not be graded: {why}. Hand in again." in page and page.count(why) == 1
+    assert "Functions" not in page and "Read by a person" not in page and "person who" not in page
+    assert other.count(why) == len(marks) and "Hand in again" not in other
+    assert "person who has not read" in other
+
+
+def test_a_class_of_which_nothing_could_be_graded_is_told(tmp_path, assignment, term):
+    rows = [(Submission("ada", None, problem="it is empty"), [], {})]
+    write_reports(tmp_path, assignment, term, rows)
+    assert "<strong>0</strong> of 1 graded" in (tmp_path / "class.html").read_text("utf-8")
 
 
 # From the command line
@@ -515,8 +699,10 @@ def course(tmp_path):
     """A folder of one submission, a term and a gradebook."""
     (tmp_path / "in").mkdir()
     source = "def power(images, window):\n    return images[0]"
+    notebook = json.loads(handed_in.notebook(source))
+    notebook["cells"].append(text(ANSWER + "Yes."))
     for name in ("lovelaceada_12_900_x", "hoppergrace_LATE_13_901_x"):
-        (tmp_path / "in" / f"{name}.ipynb").write_text(handed_in.notebook(source), "utf-8")
+        (tmp_path / "in" / f"{name}.ipynb").write_text(json.dumps(notebook), "utf-8")
     (tmp_path / "term.toml").write_text('name = "T"\nsecret = "a secret of the tests"\n', "utf-8")
     (tmp_path / "canvas.csv").write_text(GRADEBOOK, "utf-8")
     return tmp_path
@@ -538,7 +724,9 @@ def test_a_folder_of_canvas_is_graded_into_its_gradebook(course, capsys, monkeyp
     folder = course / "out" / "spectra"
     assert grade(course, *fill_in) == 0
     told = capsys.readouterr().out
-    assert "spectra: 2 graded, mean 0.0 of 16" in told and "2 of 2 students: not all" in told
+    assert "mean 0.0 of 16" in told and "2 of 2 students: not all" in told
+    assert "totals will rise: hoppergrace 13, lovelaceada 12" in told
+    assert "answer lines" not in told
     assert "ada@uni.edu,0\r\n" in (folder / "filled.csv").read_bytes().decode()
     once = files_of(folder)
 
@@ -547,7 +735,10 @@ def test_a_folder_of_canvas_is_graded_into_its_gradebook(course, capsys, monkeyp
     head, first, second = path.read_text("utf-8").splitlines()
     path.write_text("\n".join([head, first[:8] + ",1,1,1,1,", second]), "utf-8")
     assert grade(course, *fill_in) == 0
-    assert "1 of 2 students: not all" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "1 of 2 students: not all" in told
+    names = [each.student for each in CANVAS[:1]] + ["hoppergrace 13"]
+    assert sum(f"totals will rise: {name}\n" in told for name in names) == 1
     with (folder / "filled.csv").open(encoding="utf-8") as file:
         assert sorted(row[-1] for row in list(csv.reader(file))[3:]) == ["0", "4"]
     changed = {each.name for each, held in files_of(folder).items() if held != once[each]}
