@@ -84,9 +84,9 @@ def summarise(
     assignment: Assignment, graded: Sequence[report.Graded], target: Path
 ) -> Iterator[str]:
     """Say what came out, and where to look first."""
-    of = sum(part.points for part in assignment.parts)
+    of, marked = sum(part.points for part in assignment.parts), report.gradable(graded)
     yield (
-        f"{assignment.name}: {len(graded)} graded, mean {report.mean_points(graded):.1f} of {of} "
+        f"{assignment.name}: {len(marked)} graded, mean {report.mean_points(graded):.1f} of {of} "
         f"points for functions"
     )
     problems = [f"{each.student} ({each.problem})" for each, _, _ in graded if each.problem]
@@ -100,7 +100,7 @@ def summarise(
     ]
     if counts:
         number, task, what, message = max(counts, key=lambda each: each[0])
-        yield f"most common mistake: {what} in {task}, {number} of {len(graded)}: {message}"
+        yield f"most common mistake: {what} in {task}, {number} of {len(marked)}: {message}"
     yield f"look first at {target / 'class.html'}"
     for question in assignment.questions:
         yield f"to be read by a person: {target / 'questions' / question.name}.html"
