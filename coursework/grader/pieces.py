@@ -3,23 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
+from freqsense.exercises._draws import normal, number, whole
 
-def normal(generator: Generator, *shape: int) -> Tensor:
-    """Draw normal numbers."""
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def number(generator: Generator, low: float, high: float) -> float:
-    """Draw a number between two others."""
-    return low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
-
-
-def whole(generator: Generator, low: int, high: int) -> int:
-    """Draw a whole number from low to high, both included."""
-    return int(torch.randint(low, high + 1, (), generator=generator))
+__all__ = ["layer", "middle", "normal", "number", "radius", "squares", "whole"]
 
 
 def radius(shape: tuple[int, int], side: Callable[[tuple[int, int]], int] = min) -> Tensor:
