@@ -43,6 +43,8 @@ def import_torch() -> None:
     gc.disable()
     importlib.import_module("torch")
     gc.freeze()
+    # Nor often among what the cells import: a process of a minute leaves little.
+    gc.set_threshold(100_000)
     gc.enable()
 
 

@@ -5,8 +5,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
+
+import matplotlib
 
 MEMORY = 8_000_000_000  # bytes of addresses; torch maps some 3 GB
 CPU_SECONDS = 600
@@ -92,11 +95,28 @@ def walls(readable: Mapping[str, Path], written: Path, work: str = "/out") -> li
         command += ["--ro-bind", path, path]
     for place, source in readable.items():
         command += ["--ro-bind", str(source), place]
+    for source in font_lists():
+        command += ["--ro-bind", str(source), f"/tmp/{source.name}"]
     command += ["--bind", str(written), f"/out/{written.name}"]
     command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", work]
     for name, value in environment().items():
         command += ["--setenv", name, value]
     return [*command, "--"]
+
+
+@cache
+def font_lists() -> list[Path]:
+    """List the file in which matplotlib notes the fonts of this machine, or each would seek them.
+
+    The folder ``/tmp`` of the sandbox is that of its matplotlib.
+    """
+    from matplotlib import font_manager  # writes the file where it is not there
+
+    return sorted(
+        Path(matplotlib.get_cachedir()).glob(
+            f"fontlist-v{font_manager.FontManager.__version__}*.json"
+        )
+    )
 
 
 def environment() -> dict[str, str]:
