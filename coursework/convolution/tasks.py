@@ -1,7 +1,7 @@
 """Convolution in frequency: circulant matrices, transfer functions, layers in a row, an inverse."""
 
 import torch
-from grader.pieces import layer, middle, normal, whole
+from grader.pieces import layer, middle, normal, phases, transfer_matrices, whole
 from grader.task import Task, choices
 
 from freqsense.exercises import Wrong, messages
@@ -266,21 +266,6 @@ def wrong_ends(variant):
 def draw_transfer(generator, variant):
     """Draw a kernel and an odd row, on which the two ways to shift differ."""
     return normal(generator, whole(generator, 4, 7)), 2 * whole(generator, 4, 6) + 1
-
-
-def phases(sizes, shape, offset=middle):
-    """Return what the offset of a kernel of these sizes multiplies its waves by, (H, W)."""
-    y, x = (
-        torch.fft.fftfreq(n, dtype=torch.float64) * offset(k)
-        for n, k in zip(shape, sizes, strict=True)
-    )
-    return torch.exp(-2j * torch.pi * (y[:, None] + x))
-
-
-def transfer_matrices(weight, shape, *, offset=middle):
-    """Return T(ω) of a layer's weights, (H, W, C_out, C_in)."""
-    spectrum = torch.fft.fft2(weight, s=shape).conj() * phases(weight.shape[-2:], shape, offset)
-    return spectrum.permute(2, 3, 0, 1)
 
 
 # What a step makes of its layer's transfer matrices.

@@ -102,9 +102,7 @@ def around_line(pieces: Sequence[Cell], question: Question, headings: Set[str]) 
     start = next(before, number)
     if not has_heading(pieces[start], headings):
         start = number  # what stands before it belongs to another answer
-    later = range(number + 1, len(pieces))
-    end = next((n for n in later if ends_section(pieces[n], headings)), len(pieces))
-    return pieces[start:end]
+    return pieces[start : next_end(pieces, number, headings)]
 
 
 def under_heading(
@@ -137,8 +135,7 @@ def render_section(
 ) -> str:
     """Render what follows the mark in its section, and all code of the section; '' if no text."""
     start = next((n for n in range(number, 0, -1) if has_heading(cells[n], headings)), 0)
-    later = range(number + 1, len(cells))
-    end = next((n for n in later if ends_section(cells[n], headings)), len(cells))
+    end = next_end(cells, number, headings)
     first = {**cells[number], "source": after_mark(cells[number]["source"], question.name)}
     texts = [first, *(cell for cell in cells[number + 1 : end] if not is_code(cell))]
     if not any(cell["source"].strip() for cell in texts):
@@ -159,6 +156,12 @@ def has_heading(cell: Cell, headings: Set[str]) -> bool:
     """Tell whether a section of the assignment begins in a cell."""
     lines = [] if is_code(cell) else cell["source"].splitlines()
     return any(line.strip() in headings for line in lines)
+
+
+def next_end(cells: Sequence[Cell], number: int, headings: Set[str]) -> int:
+    """Return the number of the cell after this one at which its section ends."""
+    later = range(number + 1, len(cells))
+    return next((n for n in later if ends_section(cells[n], headings)), len(cells))
 
 
 def ends_section(cell: Cell, headings: Set[str]) -> bool:

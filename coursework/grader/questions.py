@@ -1,7 +1,7 @@
 """Questions that a person reads: the code of an answer, and the CSV that points are filled into."""
 
 import textwrap
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,10 +87,12 @@ def is_filled(cells: Sequence[str]) -> bool:
     return any(cells) and not prefilled
 
 
-def read_points(path: Path, question: Question) -> dict[str, Reading | None]:
-    """Return what is given by code, None where cells are left empty."""
+def read_points(
+    rows: Mapping[str, Sequence[str]], question: Question, path: Path
+) -> dict[str, Reading | None]:
+    """Return what the rows of a file give by code, None where cells are left empty."""
     found: dict[str, Reading | None] = {}
-    for code, (*cells, comment) in read_rows(path, question).items():
+    for code, (*cells, comment) in rows.items():
         pairs = zip(cells, question.rubric, strict=True)
         told = [as_points(cell, most, f"{path}, {code}") for cell, (most, _) in pairs]
         # An empty cell is one that nobody has read yet, which is not 0.
@@ -129,7 +131,8 @@ def read_questions(
     """Return what a person has filled in, of each question by student."""
     read = {}
     for question in assignment.questions:
-        filled = read_points(folder / f"{question.name}.csv", question)
+        path = folder / f"{question.name}.csv"
+        filled = read_points(read_rows(path, question), question, path)
         codes = {code_of(term, question, each): each.student for each in submissions}
         read[question.name] = {
             codes[code]: reading
@@ -146,7 +149,8 @@ def check_questions(
     notes = []
     for question in assignment.questions:
         path = folder / f"{question.name}.csv"
-        rows, points = read_rows(path, question), read_points(path, question)
+        rows = read_rows(path, question)
+        points = read_points(rows, question, path)
         codes = {code_of(term, question, each) for each in submissions}
         filled = {code for code, cells in rows.items() if is_filled(cells)}
         if filled and not codes & set(rows):

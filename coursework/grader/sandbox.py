@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-import matplotlib
-
 MEMORY = 8_000_000_000  # bytes of addresses; torch maps some 3 GB
 CPU_SECONDS = 600
 FILE_BYTES = 100_000_000
@@ -110,12 +108,11 @@ def font_lists() -> list[Path]:
 
     The folder ``/tmp`` of the sandbox is that of its matplotlib.
     """
-    from matplotlib import font_manager  # writes the file where it is not there
+    # Importing it writes the file where there is none.
+    from matplotlib import font_manager, get_cachedir
 
     return sorted(
-        Path(matplotlib.get_cachedir()).glob(
-            f"fontlist-v{font_manager.FontManager.__version__}*.json"
-        )
+        Path(get_cachedir()).glob(f"fontlist-v{font_manager.FontManager.__version__}*.json")
     )
 
 

@@ -1,7 +1,7 @@
 """What a layer does: its norm, what padding mixes, and how sensitive a network is to waves."""
 
 import torch
-from grader.pieces import layer, middle, normal, whole
+from grader.pieces import layer, middle, normal, transfer_matrices, whole
 from grader.task import Task, choices
 from torch.nn.functional import conv2d, pad
 
@@ -13,18 +13,6 @@ OTHER = {
     "twice": "residual", "residual": "twice", "all": "centred", "centred": "all",
     "power": "sensitivity", "sensitivity": "power", "images": "probes", "probes": "images",
 }  # fmt: skip
-
-
-def transfer_matrices(weight, shape, *, anchored=True):
-    """Return T(ω) of a layer's weights, (H, W, C_out, C_in)."""
-    spectrum = torch.fft.fft2(weight, s=shape).conj()
-    if anchored:
-        y, x = (
-            torch.fft.fftfreq(n, dtype=torch.float64) * middle(k)
-            for n, k in zip(shape, weight.shape[-2:], strict=True)
-        )
-        spectrum = spectrum * torch.exp(-2j * torch.pi * (y[:, None] + x))
-    return spectrum.permute(2, 3, 0, 1)
 
 
 def stretches(matrices):
@@ -56,13 +44,13 @@ FACTORS = {
 }
 
 
-def norm_by(variant, *, block=None, factor=None, of=stretches, pick=None, anchored=True,
+def norm_by(variant, *, block=None, factor=None, of=stretches, pick=None, offset=middle,
             finish=float):  # fmt: skip
     """Return a function that gives a factor of a layer, right unless told otherwise."""
     reduce = FACTORS[factor or variant["factor"]]
 
     def norm(weight, shape):
-        branch = transfer_matrices(weight, shape, anchored=anchored)
+        branch = transfer_matrices(weight, shape, offset=offset)
         matrices = BLOCKS[block or variant["block"]](branch)
         values = of(pick(matrices) if pick else matrices)
         return finish(float(reduce(values, tuple(range(values.ndim)))))
@@ -224,7 +212,7 @@ def wrong_blocks(variant):
     return [
         Wrong(
             "anchor-ignored",
-            norm_by(variant, anchored=False),
+            norm_by(variant, offset=lambda k: 0),
             "The layer's result and its input are added some pixels apart: the offset a is "
             "missing, and here phases matter.",
         ),
